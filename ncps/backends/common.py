@@ -1,0 +1,198 @@
+"""What the backends share: conversion of numbers, factories for ops that differ in name only, plain loops."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from ncps import tree
+from ncps.backend import NCPSBackend
+from ncps.errors import UnsupportedOperationError
+from ncps.ops.dispatch import PRIMITIVES
+
+Function = Callable[..., Any]
+NUMBERS = (bool, int, float, np.generic)
+
+
+def register_backend(name: str, ops: ModuleType, training: ModuleType, native: type) -> None:
+    """Binds what the modules of a backend define."""
+    for op in PRIMITIVES:
+        NCPSBackend.register_op(name, op, getattr(ops, op))
+    NCPSBackend.register_op(name, "training_step", training.training_step)
+    NCPSBackend.register(name, "Layer", native)
+
+
+def as_array(x: Any, framework: str) -> np.ndarray:
+    """NumPy array of numbers, lists and arrays: Python floats become float32, integers int32.
+
+    Raises:
+        TypeError: `x` is a tensor of another framework, or holds no numbers.
+    """
+    if isinstance(x, (np.ndarray, np.generic)) and x.dtype != object:
+        return np.asarray(x)
+    if isinstance(x, (bool, int, float, list, tuple)):
+        array = np.array(x) if not isinstance(x, (list, tuple)) else stacked(x, framework)
+        if array.dtype.kind in "iu":
+            return array.astype(np.int32)
+        if array.dtype.kind == "f" and not _has_arrays(x):
+            return array.astype(np.float32)
+        if array.dtype.kind in "fb":
+            return array
+    raise TypeError(
+        f"Expected a {framework} tensor, a NumPy array or Python numbers. Received: {type(x).__module__}."
+        f"{type(x).__qualname__}. Convert it first, for example with numpy.asarray(x)."
+    )
+
+
+def stacked(x: Sequence[Any], framework: str) -> np.ndarray:
+    """Array of a list, whose elements are numbers or arrays."""
+    for element in x:
+        if not isinstance(element, (*NUMBERS, np.ndarray, list, tuple)):
+            as_array(element, framework)  # raises, naming the type
+    return np.array(x)
+
+
+def _has_arrays(x: Any) -> bool:
+    return isinstance(x, (np.ndarray, np.generic)) or (isinstance(x, (list, tuple)) and any(map(_has_arrays, x)))
+
+
+def elementwise(tensor: Function, floating: Function, pair: Function) -> SimpleNamespace:
+    """Factories for ops that differ from the framework's function in name and conversion only.
+
+    Args:
+        tensor: converts one operand.
+        floating: the same; integers become float32.
+        pair: converts two operands to types that the framework combines.
+    """
+
+    def unary(function: Function) -> Function:
+        def op(x):
+            return function(tensor(x))
+
+        return op
+
+    def real(function: Function) -> Function:
+        def op(x):
+            return function(floating(x))
+
+        return op
+
+    def binary(function: Function) -> Function:
+        def op(x1, x2):
+            return function(*pair(x1, x2))
+
+        return op
+
+    def real_binary(function: Function) -> Function:
+        def op(x1, x2):
+            x1, x2 = pair(x1, x2)
+            return function(floating(x1), floating(x2))
+
+        return op
+
+    def reduction(function: Function, convert: Function = tensor) -> Function:
+        def op(x, axis=None, keepdims=False):
+            return function(convert(x), axis, keepdims)
+
+        return op
+
+    return SimpleNamespace(unary=unary, real=real, binary=binary, real_binary=real_binary, reduction=reduction)
+
+
+def scan_length(xs: Any, length: int | None) -> int:
+    """Number of steps of a scan.
+
+    Raises:
+        ValueError: it is unknown, zero, or the slices disagree.
+    """
+    lengths = {int(x.shape[0]) for x in tree.flatten(xs)[0]} | ({length} if length is not None else set())
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            f"Expected one number of steps above 0, from the first axis of xs or from length. Received: "
+            f"{sorted(lengths) or 'neither'}"
+        )
+    return lengths.pop()
+
+
+def loop_scan(stack: Function, f: Function, init: Any, xs: Any, length: int | None, reverse: bool) -> tuple[Any, Any]:
+    """A scan as a plain loop, for frameworks that run one operation after the other."""
+    steps = scan_length(xs, length)
+    carry, outputs = init, []
+    for t in reversed(range(steps)) if reverse else range(steps):
+        carry, y = f(carry, tree.map(lambda x, t=t: x[t], xs))
+        outputs.append(y)
+    if reverse:
+        outputs.reverse()
+    return carry, tree.map(lambda *ys: stack(ys), *outputs)
+
+
+def associative_scan(
+    concatenate: Function, stack: Function, f: Function, elems: Any, reverse: bool, axis: int
+) -> Any:
+    """Prefixes by the odd-even reduction of Blelloch (1990), as in jax.lax.associative_scan."""
+    first = tree.flatten(elems)[0][0]
+    axis %= len(first.shape)
+
+    def cut(trees: Any, start: int | None, stop: int | None, step: int | None = None) -> Any:
+        index = (slice(None),) * axis + (slice(start, stop, step),)
+        return tree.map(lambda x: x[index], trees)
+
+    def interleave(even: Any, odd: Any) -> Any:
+        pairs = odd.shape[axis]
+        index = (slice(None),) * axis
+        both = stack([even[(*index, slice(0, pairs))], odd], axis + 1)
+        both = both.reshape((*odd.shape[:axis], 2 * pairs, *odd.shape[axis + 1 :]))
+        rest = even[(*index, slice(pairs, None))]
+        return concatenate([both, rest], axis) if rest.shape[axis] else both
+
+    def prefixes(x: Any, length: int) -> Any:
+        if length == 1:
+            return x
+        pairs = f(cut(x, 0, length - 1, 2), cut(x, 1, None, 2))
+        odd = prefixes(pairs, length // 2)
+        begin = cut(x, 0, 1)
+        if length > 2:  # noqa: PLR2004
+            even = f(cut(odd, 0, (length - 1) // 2), cut(x, 2, None, 2))
+            begin = tree.map(lambda a, b: concatenate([a, b], axis), begin, even)
+        return tree.map(interleave, begin, odd)
+
+    def flipped(trees: Any) -> Any:
+        index = (slice(None),) * axis + (slice(None, None, -1),)
+        return tree.map(lambda x: x[index], trees)
+
+    length = int(first.shape[axis])
+    if not reverse:
+        return prefixes(elems, length)
+    return flipped(prefixes(flipped(elems), length))
+
+
+def block(start_indices: Sequence[Any], shape: Sequence[Any]) -> tuple[slice, ...]:
+    """Index of the block of `shape` that begins at `start_indices`."""
+    return tuple(slice(int(start), int(start) + int(n)) for start, n in zip(start_indices, shape, strict=True))
+
+
+def gradients_of(backward: Function, residuals: Any, cotangents: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What a hand-written backward pass returns, as one gradient per argument."""
+    gradients = backward(residuals, cotangents)
+    if len(args) == 1 and not (isinstance(gradients, (tuple, list)) and len(gradients) == 1):
+        gradients = (gradients,)
+    if len(gradients) != len(args):
+        raise ValueError(
+            f"Expected the backward function to return one gradient per argument, {len(args)}. Received: {len(gradients)}"
+        )
+    return tuple(gradients)
+
+
+def no_gradients(*_: Any, **__: Any) -> Any:
+    """Raises the error of a backend that has no gradients."""
+    raise UnsupportedOperationError(
+        "The numpy backend runs networks but has no gradients: train on torch, jax, mlx, tensorflow or keras, then load "
+        "the weights here."
+    )
+
+
+erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -1,0 +1,499 @@
+"""The ops on NumPy: inference anywhere, without a framework."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncps import tree
+from ncps.backends import common
+
+# ---- types and conversion
+
+
+def native_dtype(dtype):
+    if dtype == "bfloat16":
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise ValueError(
+                "NumPy has no bfloat16 of its own: install it with pip install ml_dtypes, or use float32."
+            ) from None
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(dtype)
+
+
+def tensor(x):
+    return x if isinstance(x, (np.ndarray, np.generic)) else common.as_array(x, "NumPy")
+
+
+def is_floating(x):
+    return x.dtype.kind == "f" or x.dtype.name == "bfloat16"
+
+
+def floating(x):
+    x = tensor(x)
+    return x if is_floating(x) else x.astype(np.float32)
+
+
+def pair(x1, x2):
+    # Python numbers stay as they are: NumPy gives them the type of the other operand.
+    if not isinstance(x1, (bool, int, float)):
+        return tensor(x1), x2 if isinstance(x2, (bool, int, float)) else tensor(x2)
+    return (tensor(x1) if isinstance(x2, (bool, int, float)) else x1), tensor(x2)
+
+
+make = common.elementwise(tensor, floating, pair)
+unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
+
+
+def convert_to_tensor(x, dtype=None):
+    x = tensor(x)
+    return x if dtype is None else cast(x, dtype)
+
+
+def convert_to_numpy(x):
+    return np.asarray(tensor(x))
+
+
+def is_tensor(x):
+    return isinstance(x, (np.ndarray, np.generic))
+
+
+def shape(x):
+    return np.shape(x)
+
+
+def dtype(x):
+    return tensor(x).dtype.name
+
+
+def cast(x, dtype):
+    return tensor(x).astype(native_dtype(dtype), copy=False)
+
+
+def device(x=None):
+    return "cpu"
+
+
+def to_device(x, device):
+    if device != "cpu":
+        raise ValueError(f"Expected the device 'cpu', the only one that NumPy has. Received: {device!r}")
+    return tensor(x)
+
+
+# ---- creation
+
+
+def zeros(shape, dtype="float32"):
+    return np.zeros(shape, native_dtype(dtype))
+
+
+def ones(shape, dtype="float32"):
+    return np.ones(shape, native_dtype(dtype))
+
+
+def full(shape, fill_value, dtype="float32"):
+    return np.full(shape, fill_value, native_dtype(dtype))
+
+
+def zeros_like(x, dtype=None):
+    return np.zeros_like(tensor(x), native_dtype(dtype) if dtype else None)
+
+
+def ones_like(x, dtype=None):
+    return np.ones_like(tensor(x), native_dtype(dtype) if dtype else None)
+
+
+def full_like(x, fill_value, dtype=None):
+    return np.full_like(tensor(x), fill_value, native_dtype(dtype) if dtype else None)
+
+
+def arange(start, stop=None, step=1, dtype=None):
+    start, stop = (0, start) if stop is None else (start, stop)
+    default = np.int32 if all(isinstance(x, (int, np.integer)) for x in (start, stop, step)) else np.float32
+    return np.arange(start, stop, step, native_dtype(dtype) if dtype else default)
+
+
+def linspace(start, stop, num=50, dtype="float32"):
+    return np.linspace(start, stop, num).astype(native_dtype(dtype))
+
+
+def eye(N, M=None, dtype="float32"):
+    return np.eye(N, M, dtype=native_dtype(dtype))
+
+
+# ---- shapes
+
+
+def reshape(x, newshape):
+    return np.reshape(tensor(x), newshape)
+
+
+def transpose(x, axes=None):
+    return np.transpose(tensor(x), axes)
+
+
+def swapaxes(x, axis1, axis2):
+    return np.swapaxes(tensor(x), axis1, axis2)
+
+
+def moveaxis(x, source, destination):
+    return np.moveaxis(tensor(x), source, destination)
+
+
+def expand_dims(x, axis):
+    return np.expand_dims(tensor(x), axis)
+
+
+def squeeze(x, axis=None):
+    return np.squeeze(tensor(x), axis)
+
+
+def broadcast_to(x, shape):
+    return np.broadcast_to(tensor(x), shape)
+
+
+def concatenate(xs, axis=0):
+    return np.concatenate([tensor(x) for x in xs], axis)
+
+
+def stack(x, axis=0):
+    return np.stack([tensor(e) for e in x], axis)
+
+
+def unstack(x, num=None, axis=0):
+    return list(np.unstack(tensor(x), axis=axis))
+
+
+def split(x, indices_or_sections, axis=0):
+    return np.split(tensor(x), indices_or_sections, axis)
+
+
+def repeat(x, repeats, axis=None):
+    return np.repeat(tensor(x), repeats, axis)
+
+
+def tile(x, repeats):
+    return np.tile(tensor(x), repeats)
+
+
+def flip(x, axis=None):
+    return np.flip(tensor(x), axis)
+
+
+def pad(x, pad_width, constant_values=0):
+    return np.pad(tensor(x), pad_width, constant_values=constant_values)
+
+
+def roll(x, shift, axis=None):
+    return np.roll(tensor(x), shift, axis)
+
+
+def diagonal(x):
+    return np.diagonal(tensor(x), axis1=-2, axis2=-1)
+
+
+def triu(x, k=0):
+    return np.triu(tensor(x), k)
+
+
+def tril(x, k=0):
+    return np.tril(tensor(x), k)
+
+
+# ---- arithmetic
+
+add = binary(np.add)
+subtract = binary(np.subtract)
+multiply = binary(np.multiply)
+divide = real_binary(np.divide)
+floor_divide = binary(np.floor_divide)
+mod = binary(np.mod)
+power = binary(np.power)
+maximum = binary(np.maximum)
+minimum = binary(np.minimum)
+
+
+def clip(x, x_min, x_max):
+    return np.clip(tensor(x), x_min, x_max)
+
+
+negative = unary(np.negative)
+absolute = unary(np.absolute)
+sign = unary(np.sign)
+square = unary(np.square)
+sqrt = real(np.sqrt)
+rsqrt = real(lambda x: np.reciprocal(np.sqrt(x)))
+reciprocal = real(np.reciprocal)
+exp = real(np.exp)
+expm1 = real(np.expm1)
+log = real(np.log)
+log1p = real(np.log1p)
+sin = real(np.sin)
+cos = real(np.cos)
+tan = real(np.tan)
+arctan = real(np.arctan)
+sinh = real(np.sinh)
+cosh = real(np.cosh)
+tanh = real(np.tanh)
+erf = real(lambda x: common.erf(x).astype(x.dtype))
+floor = unary(np.floor)
+ceil = unary(np.ceil)
+round = unary(np.round)
+
+# ---- reductions
+
+
+def counted(function):
+    # NumPy would widen int32 to int64.
+    return lambda x, axis, keepdims: function(
+        x, axis=axis, keepdims=keepdims, dtype=np.int32 if x.dtype.kind == "b" else x.dtype
+    )
+
+
+sum = reduction(counted(np.sum))
+mean = reduction(lambda x, axis, keepdims: np.mean(x, axis, keepdims=keepdims), floating)
+max = reduction(lambda x, axis, keepdims: np.max(x, axis, keepdims=keepdims))
+min = reduction(lambda x, axis, keepdims: np.min(x, axis, keepdims=keepdims))
+prod = reduction(counted(np.prod))
+var = reduction(lambda x, axis, keepdims: np.var(x, axis, keepdims=keepdims), floating)
+std = reduction(lambda x, axis, keepdims: np.std(x, axis, keepdims=keepdims), floating)
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    x = floating(x)
+    top = np.max(x, axis, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
+    total = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
+    return total if keepdims else np.squeeze(total, axis)
+
+
+norm = reduction(lambda x, axis, keepdims: np.sqrt(np.sum(x * x, axis, keepdims=keepdims)), floating)
+all = reduction(lambda x, axis, keepdims: np.all(x, axis, keepdims=keepdims))
+any = reduction(lambda x, axis, keepdims: np.any(x, axis, keepdims=keepdims))
+
+
+def argmax(x, axis=-1):
+    return np.argmax(tensor(x), axis).astype(np.int32)
+
+
+def argmin(x, axis=-1):
+    return np.argmin(tensor(x), axis).astype(np.int32)
+
+
+def cumsum(x, axis=0):
+    x = tensor(x)
+    return np.cumsum(x, axis, dtype=x.dtype)
+
+
+def cumprod(x, axis=0):
+    x = tensor(x)
+    return np.cumprod(x, axis, dtype=x.dtype)
+
+
+# ---- linear algebra
+
+matmul = binary(np.matmul)
+outer = binary(np.outer)
+
+
+def tensordot(x1, x2, axes=2):
+    return np.tensordot(tensor(x1), tensor(x2), axes)
+
+
+def einsum(subscripts, *operands):
+    return np.einsum(subscripts, *(tensor(x) for x in operands))
+
+
+# ---- comparison
+
+equal = binary(np.equal)
+not_equal = binary(np.not_equal)
+greater = binary(np.greater)
+greater_equal = binary(np.greater_equal)
+less = binary(np.less)
+less_equal = binary(np.less_equal)
+logical_and = binary(np.logical_and)
+logical_or = binary(np.logical_or)
+logical_not = unary(np.logical_not)
+isnan = unary(np.isnan)
+isinf = unary(np.isinf)
+isfinite = unary(np.isfinite)
+
+
+def where(condition, x1, x2):
+    return np.where(tensor(condition), *pair(x1, x2))
+
+
+# ---- indexing
+
+
+def take(x, indices, axis=0):
+    return np.take(tensor(x), tensor(indices), axis)
+
+
+def take_along_axis(x, indices, axis=-1):
+    return np.take_along_axis(tensor(x), tensor(indices), axis)
+
+
+def segment_sum(data, segment_ids, num_segments, sorted=False):
+    data, ids = tensor(data), tensor(segment_ids)
+    out = np.zeros((num_segments, *data.shape[1:]), data.dtype)
+    if not sorted:
+        np.add.at(out, ids, data)
+    elif len(ids):
+        starts = np.flatnonzero(np.diff(ids, prepend=-1))
+        out[ids[starts]] = np.add.reduceat(data, starts, axis=0)
+    return out
+
+
+def one_hot(x, num_classes, dtype="float32"):
+    return (tensor(x)[..., None] == np.arange(num_classes)).astype(native_dtype(dtype))
+
+
+def slice(inputs, start_indices, shape):
+    return tensor(inputs)[common.block(start_indices, shape)]
+
+
+def sort(x, axis=-1):
+    return np.sort(tensor(x), axis)
+
+
+def argsort(x, axis=-1):
+    return np.argsort(tensor(x), axis, stable=True).astype(np.int32)
+
+
+def searchsorted(sorted_sequence, values, side="left"):
+    return np.asarray(np.searchsorted(tensor(sorted_sequence), tensor(values), side)).astype(np.int32)
+
+
+def slice_update(inputs, start_indices, updates):
+    out = np.array(inputs)
+    out[common.block(start_indices, np.shape(updates))] = updates
+    return out
+
+
+# ---- activations
+
+relu = unary(lambda x: np.maximum(x, 0))
+sigmoid = real(lambda x: 0.5 * np.tanh(0.5 * x) + 0.5)  # twice as fast as 1 / (1 + exp(-x)), and no overflow
+softplus = real(lambda x: np.logaddexp(x, 0))
+silu = real(lambda x: x * sigmoid(x))
+
+
+def gelu(x, approximate=True):
+    x = floating(x)
+    if approximate:
+        return 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+    return 0.5 * x * (1 + erf(x * 0.7071067811865476))
+
+
+def elu(x, alpha=1.0):
+    x = floating(x)
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+
+
+def leaky_relu(x, negative_slope=0.2):
+    x = floating(x)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def softmax(x, axis=-1):
+    x = floating(x)
+    e = np.exp(x - np.max(x, axis, keepdims=True))
+    return e / np.sum(e, axis, keepdims=True)
+
+
+def log_softmax(x, axis=-1):
+    x = floating(x)
+    return x - logsumexp(x, axis, True)
+
+
+# ---- random
+
+GLOBAL = [np.random.default_rng()]  # in a list, so that set_seed replaces it for everyone
+
+
+def random_seed_generator(seed=None):
+    return np.random.default_rng(seed)
+
+
+def random_set_seed(seed):
+    GLOBAL[0] = np.random.default_rng(seed)
+
+
+def generator(seed):
+    if seed is None:
+        return GLOBAL[0]
+    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
+
+
+def random_normal(shape, mean=0.0, stddev=1.0, dtype="float32", seed=None):
+    return generator(seed).normal(mean, stddev, shape).astype(native_dtype(dtype))
+
+
+def random_uniform(shape, minval=0.0, maxval=1.0, dtype="float32", seed=None):
+    return generator(seed).uniform(minval, maxval, shape).astype(native_dtype(dtype))
+
+
+def random_randint(shape, minval, maxval, dtype="int32", seed=None):
+    return generator(seed).integers(minval, maxval, shape).astype(native_dtype(dtype))
+
+
+def random_bernoulli(shape, probability=0.5, seed=None):
+    return generator(seed).random(shape) < probability
+
+
+def random_dropout(inputs, rate, seed=None):
+    inputs = floating(inputs)
+    kept = random_bernoulli(inputs.shape, 1 - rate, seed)
+    return np.where(kept, inputs / (1 - rate), 0).astype(inputs.dtype) if rate < 1 else np.zeros_like(inputs)
+
+
+# ---- control
+
+
+def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
+    return common.loop_scan(np.stack, f, init, xs, length, reverse)
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    return common.associative_scan(np.concatenate, np.stack, f, elems, reverse, axis)
+
+
+def cond(pred, true_fn, false_fn):
+    return true_fn() if pred else false_fn()
+
+
+def while_loop(cond, body, loop_vars, maximum_iterations=None):
+    loop_vars, count = tuple(loop_vars), 0
+    while (maximum_iterations is None or count < maximum_iterations) and cond(*loop_vars):
+        result = body(*loop_vars)
+        loop_vars, count = tuple(result) if isinstance(result, (tuple, list)) else (result,), count + 1
+    return loop_vars
+
+
+def fori_loop(lower, upper, body_fun, init_val):
+    for i in range(lower, upper):
+        init_val = body_fun(i, init_val)
+    return init_val
+
+
+def vectorized_map(function, elements):
+    results = [function(tree.map(lambda x, i=i: x[i], elements)) for i in range(common.scan_length(elements, None))]
+    return tree.map(lambda *xs: np.stack(xs), *results)
+
+
+def checkpoint(function):
+    return function
+
+
+def custom_gradient(function, forward, backward):
+    return function
+
+
+stop_gradient = unary(lambda x: x)
+
+
+def value_and_grad(function):
+    return common.no_gradients()

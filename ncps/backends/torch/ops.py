@@ -1,0 +1,605 @@
+"""The ops on torch tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch._higher_order_ops.scan import scan as traced_scan  # private in torch 2.13; this is its only import
+from torch.utils.checkpoint import checkpoint as recompute
+
+from ncps import tree
+from ncps.backends import common
+
+# ---- types and conversion
+
+
+def native_dtype(dtype):
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    found = getattr(torch, str(np.dtype(dtype)) if not isinstance(dtype, str) else dtype, None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"Expected a type that torch has, such as 'float32'. Received: dtype={dtype!r}")
+    return found
+
+
+def tensor(x, device=None):
+    if isinstance(x, torch.Tensor):
+        return x
+    array = common.as_array(x, "torch")
+    # torch shares memory with NumPy and warns of arrays that must not be written
+    return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)
+
+
+def floating(x):
+    x = tensor(x)
+    return x if x.is_floating_point() else x.to(torch.float32)
+
+
+def pair(x1, x2):
+    if isinstance(x1, torch.Tensor):
+        return x1, x2 if isinstance(x2, torch.Tensor) else beside(x1, x2)
+    if isinstance(x2, torch.Tensor):
+        return beside(x2, x1), x2
+    return tensor(x1), tensor(x2)
+
+
+def beside(x, number):
+    """`number` as a tensor on the device of `x`; Python numbers take its type."""
+    if isinstance(number, (bool, int, float)) and (x.is_floating_point() or not isinstance(number, float)):
+        return torch.tensor(number, dtype=x.dtype, device=x.device)
+    return tensor(number, x.device)
+
+
+make = common.elementwise(tensor, floating, pair)
+unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
+
+
+def convert_to_tensor(x, dtype=None):
+    x = tensor(x)
+    return x if dtype is None else x.to(native_dtype(dtype))
+
+
+def convert_to_numpy(x):
+    x = tensor(x).detach().cpu()
+    if x.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return x.numpy()
+
+
+def is_tensor(x):
+    return isinstance(x, torch.Tensor)
+
+
+def shape(x):
+    return tuple(x.shape)
+
+
+def dtype(x):
+    return str(tensor(x).dtype)[len("torch.") :]
+
+
+def cast(x, dtype):
+    return tensor(x).to(native_dtype(dtype))
+
+
+def device(x=None):
+    return str(torch.get_default_device() if x is None else x.device)
+
+
+def to_device(x, device):
+    return tensor(x).to(device)
+
+
+# ---- creation
+
+
+def zeros(shape, dtype="float32"):
+    return torch.zeros(tuple(shape), dtype=native_dtype(dtype))
+
+
+def ones(shape, dtype="float32"):
+    return torch.ones(tuple(shape), dtype=native_dtype(dtype))
+
+
+def full(shape, fill_value, dtype="float32"):
+    return torch.full(tuple(shape), fill_value, dtype=native_dtype(dtype))
+
+
+def zeros_like(x, dtype=None):
+    return torch.zeros_like(tensor(x), dtype=native_dtype(dtype) if dtype else None)
+
+
+def ones_like(x, dtype=None):
+    return torch.ones_like(tensor(x), dtype=native_dtype(dtype) if dtype else None)
+
+
+def full_like(x, fill_value, dtype=None):
+    return torch.full_like(tensor(x), fill_value, dtype=native_dtype(dtype) if dtype else None)
+
+
+def arange(start, stop=None, step=1, dtype=None):
+    start, stop = (0, start) if stop is None else (start, stop)
+    default = torch.float32 if any_float(start, stop, step) else torch.int32
+    return torch.arange(start, stop, step, dtype=native_dtype(dtype) if dtype else default)
+
+
+def any_float(*numbers):
+    return not {type(x) for x in numbers} <= {int, np.int32, np.int64}
+
+
+def linspace(start, stop, num=50, dtype="float32"):
+    return torch.linspace(start, stop, num, dtype=native_dtype(dtype))
+
+
+def eye(N, M=None, dtype="float32"):
+    return torch.eye(N, N if M is None else M, dtype=native_dtype(dtype))
+
+
+# ---- shapes
+
+
+def reshape(x, newshape):
+    return torch.reshape(tensor(x), tuple(newshape))
+
+
+def transpose(x, axes=None):
+    x = tensor(x)
+    return x.permute(tuple(reversed(range(x.ndim))) if axes is None else tuple(axes))
+
+
+def swapaxes(x, axis1, axis2):
+    return torch.swapaxes(tensor(x), axis1, axis2)
+
+
+def moveaxis(x, source, destination):
+    return torch.movedim(tensor(x), source, destination)
+
+
+def expand_dims(x, axis):
+    return torch.unsqueeze(tensor(x), axis)
+
+
+def squeeze(x, axis=None):
+    x = tensor(x)
+    return torch.squeeze(x) if axis is None else torch.squeeze(x, axis)
+
+
+def broadcast_to(x, shape):
+    return torch.broadcast_to(tensor(x), tuple(shape))
+
+
+def concatenate(xs, axis=0):
+    return torch.cat([tensor(x) for x in xs], axis)
+
+
+def stack(x, axis=0):
+    return torch.stack([tensor(e) for e in x], axis)
+
+
+def unstack(x, num=None, axis=0):
+    return list(torch.unbind(tensor(x), axis))
+
+
+def split(x, indices_or_sections, axis=0):
+    return list(torch.tensor_split(tensor(x), indices_or_sections, axis))
+
+
+def repeat(x, repeats, axis=None):
+    return torch.repeat_interleave(tensor(x), repeats, axis)
+
+
+def tile(x, repeats):
+    return torch.tile(tensor(x), tuple(repeats))
+
+
+def flip(x, axis=None):
+    x = tensor(x)
+    return torch.flip(x, tuple(range(x.ndim)) if axis is None else (axis,))
+
+
+def pad(x, pad_width, constant_values=0):
+    flat = [int(n) for before_after in reversed(pad_width) for n in before_after]
+    return torch.nn.functional.pad(tensor(x), flat, value=constant_values)
+
+
+def roll(x, shift, axis=None):
+    return torch.roll(tensor(x), shift, axis)
+
+
+def diagonal(x):
+    return torch.diagonal(tensor(x), dim1=-2, dim2=-1)
+
+
+def triu(x, k=0):
+    return torch.triu(tensor(x), k)
+
+
+def tril(x, k=0):
+    return torch.tril(tensor(x), k)
+
+
+# ---- arithmetic
+
+add = binary(torch.add)
+subtract = binary(torch.subtract)
+multiply = binary(torch.multiply)
+divide = real_binary(torch.divide)
+floor_divide = binary(torch.floor_divide)
+mod = binary(torch.remainder)
+power = binary(torch.pow)
+maximum = binary(torch.maximum)
+minimum = binary(torch.minimum)
+
+
+def clip(x, x_min, x_max):
+    return torch.clamp(tensor(x), x_min, x_max)
+
+
+negative = unary(torch.negative)
+absolute = unary(torch.abs)
+sign = unary(torch.sign)
+square = unary(torch.square)
+sqrt = real(torch.sqrt)
+rsqrt = real(torch.rsqrt)
+reciprocal = real(torch.reciprocal)
+exp = real(torch.exp)
+expm1 = real(torch.expm1)
+log = real(torch.log)
+log1p = real(torch.log1p)
+sin = real(torch.sin)
+cos = real(torch.cos)
+tan = real(torch.tan)
+arctan = real(torch.arctan)
+sinh = real(torch.sinh)
+cosh = real(torch.cosh)
+tanh = real(torch.tanh)
+erf = real(torch.erf)
+floor = unary(torch.floor)
+ceil = unary(torch.ceil)
+round = unary(torch.round)
+
+# ---- reductions
+
+
+def axes_of(x, axis):
+    return tuple(range(x.ndim)) if axis is None else axis
+
+
+def kept_type(x):
+    return x.dtype if x.dtype != torch.bool else torch.int32
+
+
+def multiplied(x, axis, keepdims):
+    if axis is None:
+        return torch.prod(x, dtype=kept_type(x)).reshape((1,) * x.ndim if keepdims else ())
+    for one in sorted((a % x.ndim for a in (axis if isinstance(axis, (tuple, list)) else (axis,))), reverse=True):
+        x = torch.prod(x, one, keepdims, dtype=kept_type(x))
+    return x
+
+
+sum = reduction(lambda x, axis, keepdims: torch.sum(x, axes_of(x, axis), keepdims, dtype=kept_type(x)))
+mean = reduction(lambda x, axis, keepdims: torch.mean(x, axes_of(x, axis), keepdims), floating)
+max = reduction(lambda x, axis, keepdims: torch.amax(x, axes_of(x, axis), keepdims))
+min = reduction(lambda x, axis, keepdims: torch.amin(x, axes_of(x, axis), keepdims))
+prod = reduction(multiplied)
+var = reduction(lambda x, axis, keepdims: torch.var(x, axes_of(x, axis), correction=0, keepdim=keepdims), floating)
+std = reduction(lambda x, axis, keepdims: torch.std(x, axes_of(x, axis), correction=0, keepdim=keepdims), floating)
+logsumexp = reduction(lambda x, axis, keepdims: torch.logsumexp(x, axes_of(x, axis), keepdims), floating)
+norm = reduction(lambda x, axis, keepdims: torch.linalg.vector_norm(x, 2, axes_of(x, axis), keepdims), floating)
+all = reduction(lambda x, axis, keepdims: torch.all(x, axes_of(x, axis), keepdims))
+any = reduction(lambda x, axis, keepdims: torch.any(x, axes_of(x, axis), keepdims))
+
+
+def argmax(x, axis=-1):
+    return torch.argmax(tensor(x), axis).to(torch.int32)
+
+
+def argmin(x, axis=-1):
+    return torch.argmin(tensor(x), axis).to(torch.int32)
+
+
+def cumsum(x, axis=0):
+    x = tensor(x)
+    return torch.cumsum(x, axis, dtype=x.dtype)
+
+
+def cumprod(x, axis=0):
+    x = tensor(x)
+    return torch.cumprod(x, axis, dtype=x.dtype)
+
+
+# ---- linear algebra
+
+matmul = binary(torch.matmul)
+outer = binary(torch.outer)
+
+
+def tensordot(x1, x2, axes=2):
+    return torch.tensordot(*pair(x1, x2), axes)
+
+
+def einsum(subscripts, *operands):
+    return torch.einsum(subscripts, *(tensor(x) for x in operands))
+
+
+# ---- comparison
+
+equal = binary(torch.eq)
+not_equal = binary(torch.ne)
+greater = binary(torch.gt)
+greater_equal = binary(torch.ge)
+less = binary(torch.lt)
+less_equal = binary(torch.le)
+logical_and = binary(torch.logical_and)
+logical_or = binary(torch.logical_or)
+logical_not = unary(torch.logical_not)
+isnan = unary(torch.isnan)
+isinf = unary(torch.isinf)
+isfinite = unary(torch.isfinite)
+
+
+def where(condition, x1, x2):
+    return torch.where(tensor(condition), *pair(x1, x2))
+
+
+# ---- indexing
+
+
+def take(x, indices, axis=0):
+    x, indices = tensor(x), tensor(indices)
+    if indices.ndim == 1:
+        return torch.index_select(x, axis, indices)
+    flat = torch.index_select(x, axis, indices.reshape(-1))
+    axis %= x.ndim
+    return flat.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def take_along_axis(x, indices, axis=-1):
+    return torch.take_along_dim(tensor(x), tensor(indices).long(), axis)
+
+
+def segment_sum(data, segment_ids, num_segments, sorted=False):
+    data = tensor(data)
+    return data.new_zeros((num_segments, *data.shape[1:])).index_add(0, tensor(segment_ids, data.device), data)
+
+
+def one_hot(x, num_classes, dtype="float32"):
+    x = tensor(x)
+    return (x[..., None] == torch.arange(num_classes, device=x.device)).to(native_dtype(dtype))
+
+
+def slice(inputs, start_indices, shape):
+    return tensor(inputs)[common.block(start_indices, shape)]
+
+
+def slice_update(inputs, start_indices, updates):
+    inputs = tensor(inputs)
+    out = inputs.clone()
+    out[common.block(start_indices, np.shape(updates))] = beside(inputs, updates) if not is_tensor(updates) else updates
+    return out
+
+
+def sort(x, axis=-1):
+    return torch.sort(tensor(x), axis).values
+
+
+def argsort(x, axis=-1):
+    return torch.argsort(tensor(x), axis, stable=True).to(torch.int32)
+
+
+def searchsorted(sorted_sequence, values, side="left"):
+    return torch.searchsorted(tensor(sorted_sequence), tensor(values), side=side, out_int32=True)
+
+
+# ---- activations
+
+relu = unary(torch.relu)
+sigmoid = real(torch.sigmoid)
+softplus = real(lambda x: torch.logaddexp(x, torch.zeros_like(x)))  # torch's own is linear above 20
+silu = real(torch.nn.functional.silu)
+
+
+def gelu(x, approximate=True):
+    return torch.nn.functional.gelu(floating(x), approximate="tanh" if approximate else "none")
+
+
+def elu(x, alpha=1.0):
+    return torch.nn.functional.elu(floating(x), alpha)
+
+
+def leaky_relu(x, negative_slope=0.2):
+    return torch.nn.functional.leaky_relu(floating(x), negative_slope)
+
+
+def softmax(x, axis=-1):
+    return torch.softmax(floating(x), axis)
+
+
+def log_softmax(x, axis=-1):
+    return torch.log_softmax(floating(x), axis)
+
+
+# ---- random: torch's own generators, which torch.manual_seed seeds
+
+
+def random_seed_generator(seed=None):
+    return None
+
+
+def random_set_seed(seed):
+    torch.manual_seed(seed)
+
+
+def generator(seed):
+    if seed is None or isinstance(seed, torch.Generator):
+        return seed
+    return torch.Generator().manual_seed(seed)
+
+
+def random_normal(shape, mean=0.0, stddev=1.0, dtype="float32", seed=None):
+    return torch.randn(tuple(shape), generator=generator(seed), dtype=native_dtype(dtype)) * stddev + mean
+
+
+def random_uniform(shape, minval=0.0, maxval=1.0, dtype="float32", seed=None):
+    return torch.rand(tuple(shape), generator=generator(seed), dtype=native_dtype(dtype)) * (maxval - minval) + minval
+
+
+def random_randint(shape, minval, maxval, dtype="int32", seed=None):
+    return torch.randint(minval, maxval, tuple(shape), generator=generator(seed), dtype=native_dtype(dtype))
+
+
+def random_bernoulli(shape, probability=0.5, seed=None):
+    return torch.rand(tuple(shape), generator=generator(seed)) < probability
+
+
+def random_dropout(inputs, rate, seed=None):
+    inputs = floating(inputs)
+    if seed is None:
+        return torch.nn.functional.dropout(inputs, rate)
+    kept = torch.rand(inputs.shape, generator=generator(seed)).to(inputs.device) >= rate
+    return torch.where(kept, inputs / (1 - rate), torch.zeros_like(inputs)) if rate < 1 else torch.zeros_like(inputs)
+
+
+# ---- control
+
+
+def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
+    if not unroll and torch.compiler.is_compiling():
+        return compiled_scan(f, init, xs, length, reverse)
+    return common.loop_scan(torch.stack, f, init, xs, length, reverse)
+
+
+def compiled_scan(f, init, xs, length, reverse):
+    """The scan as torch's own operator: one step is compiled, however many there are."""
+    steps = common.scan_length(xs, length)
+    carry, carry_structure = tree.flatten(init)
+    slices, structure = tree.flatten(xs)
+    if not slices:  # the operator wants something to run over
+        slices, structure = [torch.arange(steps)], None
+    found = []
+
+    def step(carry, x):
+        carry, y = f(tree.unflatten(carry_structure, carry), tree.unflatten(structure, x))
+        y, y_structure = tree.flatten(y)
+        found.append(y_structure)
+        # The operator refuses results that alias one another or an input.
+        return [c.clone() for c in tree.flatten(carry)[0]], [leaf.clone() for leaf in y]
+
+    carry, outputs = traced_scan(step, [c.clone() for c in carry], slices, reverse=reverse)
+    return tree.unflatten(carry_structure, carry), tree.unflatten(found[-1], outputs)
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    return common.associative_scan(torch.cat, torch.stack, f, elems, reverse, axis)
+
+
+def cond(pred, true_fn, false_fn):
+    if torch.compiler.is_compiling() and isinstance(pred, torch.Tensor):
+        return torch.cond(pred, true_fn, false_fn)
+    return true_fn() if pred else false_fn()
+
+
+def while_loop(cond, body, loop_vars, maximum_iterations=None):
+    loop_vars, count = tuple(loop_vars), 0
+    while (maximum_iterations is None or count < maximum_iterations) and cond(*loop_vars):
+        result = body(*loop_vars)
+        loop_vars, count = tuple(result) if isinstance(result, (tuple, list)) else (result,), count + 1
+    return loop_vars
+
+
+def fori_loop(lower, upper, body_fun, init_val):
+    for i in range(lower, upper):
+        init_val = body_fun(i, init_val)
+    return init_val
+
+
+def vectorized_map(function, elements):
+    return torch.vmap(function)(elements)
+
+
+def checkpoint(function):
+    def op(*args, **kwargs):
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return function(*args, **kwargs)  # the compiler decides itself what to keep
+        return recompute(function, *args, use_reentrant=False, **kwargs)
+
+    return op
+
+
+class ByHand(torch.autograd.Function):
+    """A backward pass written by hand; residuals travel as outputs, so that torch.func can transform the function."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(call, *leaves):
+        outputs, residuals = call.forward(*tree.unflatten(call.structure, leaves))
+        out, call.out_structure = tree.flatten(outputs)
+        kept, call.kept_structure = tree.flatten(residuals)
+        call.outputs = len(out)
+        call.aliases = [next((i for i, leaf in enumerate(leaves) if leaf is k), None) for k in kept]
+        return (*out, *(k for k, alias in zip(kept, call.aliases, strict=True) if alias is None))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        call, *leaves = inputs
+        fresh = iter(output[call.outputs :])
+        kept = [leaves[alias] if alias is not None else next(fresh) for alias in call.aliases]
+        ctx.call = call
+        ctx.mark_non_differentiable(*output[call.outputs :])
+        ctx.save_for_backward(*leaves, *kept)
+        ctx.count = len(leaves)
+
+    @staticmethod
+    def backward(ctx, *cotangents):
+        call, saved = ctx.call, ctx.saved_tensors
+        args = tree.unflatten(call.structure, saved[: ctx.count])
+        residuals = tree.unflatten(call.kept_structure, saved[ctx.count :])
+        upstream = tree.unflatten(call.out_structure, cotangents[: call.outputs])
+        gradients = common.gradients_of(call.backward, residuals, upstream, args)
+        return (None, *per_leaf(args, gradients))
+
+
+def per_leaf(args, gradients):
+    """The gradients of every leaf, in order; None for an argument that has none."""
+    for arg, gradient in zip(args, gradients, strict=True):
+        leaves = tree.flatten(arg)[0]
+        yield from [None] * len(leaves) if gradient is None else tree.flatten(gradient)[0]
+
+
+class ByHandCall:
+    """One call of a function with a hand-written backward pass, and the structures of what went through it."""
+
+    def __init__(self, forward, backward, structure):
+        self.forward, self.backward, self.structure = forward, backward, structure
+
+
+def custom_gradient(function, forward, backward):
+    def op(*args):
+        leaves, structure = tree.flatten(args)
+        if not torch.is_grad_enabled():
+            return function(*args)
+        call = ByHandCall(forward, backward, structure)
+        outputs = ByHand.apply(call, *(tensor(leaf) for leaf in leaves))
+        return tree.unflatten(call.out_structure, outputs[: call.outputs])
+
+    return op
+
+
+stop_gradient = unary(lambda x: x.detach())
+
+
+def value_and_grad(function):
+    def op(*args):
+        leaves, structure = tree.flatten(args)
+        leaves = [tensor(x).detach() for x in leaves]
+        real_leaves = [x.requires_grad_() for x in leaves if x.is_floating_point()]
+        with torch.enable_grad():
+            value = function(*tree.unflatten(structure, leaves))
+        found = iter(torch.autograd.grad(value, real_leaves, allow_unused=True, materialize_grads=True))
+        gradients = tree.unflatten(structure, [next(found) if x.is_floating_point() else None for x in leaves])
+        return value.detach(), gradients[0] if len(args) == 1 else gradients
+
+    return op

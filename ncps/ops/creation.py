@@ -1,0 +1,117 @@
+"""Tensors from nothing, from NumPy and back; their types and places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ncps.ops.dispatch import primitive
+
+Tensor = Any  # the framework's own: there is no wrapper class
+DType = Any  # "float32", a NumPy dtype or the framework's own
+
+
+@primitive
+def convert_to_tensor(x: Any, dtype: DType | None = None) -> Tensor:
+    """The backend's tensor of `x`; Python floats become float32, integers int32; NumPy arrays keep their type.
+
+    Raises:
+        TypeError: `x` is a tensor of another framework, or nothing that holds numbers.
+        ValueError: the backend does not have `dtype` (float64 on jax needs ``jax_enable_x64``).
+
+    Example:
+        >>> ops.convert_to_tensor([1.0, 2.0])
+        array([1., 2.], dtype=float32)
+    """
+
+
+@primitive
+def convert_to_numpy(x: Tensor) -> np.ndarray:
+    """NumPy array of `x`, detached and on the host; bfloat16 needs the package ``ml_dtypes``."""
+
+
+@primitive
+def is_tensor(x: Any) -> bool:
+    """Whether `x` is a tensor of the active backend."""
+
+
+@primitive
+def shape(x: Tensor) -> tuple[Any, ...]:
+    """Shape of `x`; while tensorflow traces, an unknown length is a scalar tensor."""
+
+
+@primitive
+def dtype(x: Tensor) -> str:
+    """Name of the type of the elements of `x`, such as ``"float32"``."""
+
+
+@primitive
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """`x` with elements of type `dtype`."""
+
+
+@primitive
+def device(x: Tensor | None = None) -> str:
+    """Where `x` lives, or where new tensors are made: ``"cpu"``, ``"cuda:0"``, ``"gpu"`` ..."""
+
+
+@primitive
+def to_device(x: Tensor, device: Any) -> Tensor:
+    """`x` on another device, in the framework's own notation for devices."""
+
+
+@primitive
+def zeros(shape: Sequence[int], dtype: DType = "float32") -> Tensor:
+    """Zeros.
+
+    Example:
+        >>> ops.zeros((2,))
+        array([0., 0.], dtype=float32)
+    """
+
+
+@primitive
+def ones(shape: Sequence[int], dtype: DType = "float32") -> Tensor:
+    """Ones."""
+
+
+@primitive
+def full(shape: Sequence[int], fill_value: Any, dtype: DType = "float32") -> Tensor:
+    """One value everywhere."""
+
+
+@primitive
+def zeros_like(x: Tensor, dtype: DType | None = None) -> Tensor:
+    """Zeros of the shape, type and device of `x`."""
+
+
+@primitive
+def ones_like(x: Tensor, dtype: DType | None = None) -> Tensor:
+    """Ones of the shape, type and device of `x`."""
+
+
+@primitive
+def full_like(x: Tensor, fill_value: Any, dtype: DType | None = None) -> Tensor:
+    """One value, in the shape, type and device of `x`."""
+
+
+@primitive
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: DType | None = None) -> Tensor:
+    """Evenly spaced values in [start, stop); int32 for integers, else float32.
+
+    Example:
+        >>> ops.arange(3)
+        array([0, 1, 2], dtype=int32)
+    """
+
+
+@primitive
+def linspace(start: float, stop: float, num: int = 50, dtype: DType = "float32") -> Tensor:
+    """`num` evenly spaced values from `start` to `stop`, both included."""
+
+
+@primitive
+def eye(N: int, M: int | None = None, dtype: DType = "float32") -> Tensor:
+    """Ones on the diagonal of an (N, M) matrix."""

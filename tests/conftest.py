@@ -1,0 +1,31 @@
+"""Fixtures for all tests."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
+
+
+@pytest.fixture(scope="session")
+def ncps_101() -> Path:
+    """A folder with ncps 1.0.1, to put on the PYTHONPATH of another process; never import it beside ours."""
+    folder = Path(__file__).parents[1] / ".cache" / "ncps-1.0.1"
+    if folder.is_dir():  # complete, since it came there by being renamed
+        return folder
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+        packages = Path(unfinished) / "packages"
+        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(packages), *_REQUIREMENTS]
+        installed = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if installed.returncode != 0:
+            pytest.fail(f"{' '.join(pip)}\n{installed.stdout}\n{installed.stderr}", pytrace=False)
+        try:
+            packages.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another test process was faster
+                raise
+    return folder

@@ -1,11 +1,22 @@
 """Liquid neural networks, written once and native on torch, jax, mlx, tensorflow, keras and NumPy."""
 
+from ncps import layers as layers
 from ncps import ops as ops
+from ncps import wirings as wirings
 from ncps._version import __version__ as __version__
-from ncps.backend import NCPSBackend, backend_scope
+from ncps.backend import NCPSBackend as NCPSBackend
+from ncps.backend import backend_scope as backend_scope
+from ncps.errors import UnsupportedOperationError as UnsupportedOperationError
+from ncps.layers import Sequential as Sequential
+from ncps.seeds import set_seed as set_seed
+from ncps.serialization import register_serializable as register_serializable
+from ncps.training import training_step as training_step
 
 set_backend = NCPSBackend.set_backend
 get_backend = NCPSBackend.get_backend
 available_backends = NCPSBackend.available_backends
 
-__all__ = ["NCPSBackend", "__version__", "available_backends", "backend_scope", "get_backend", "ops", "set_backend"]
+
+def count_params(layer: layers.Layer, dense: bool = False) -> int:
+    """Number of parameters of a layer; `dense` counts the synapses that a wiring leaves out as well, as papers do."""
+    return layer.count_params(dense)

@@ -212,6 +212,11 @@ class NCPSBackend:
         return cls._ops[backend]
 
     @classmethod
+    def loaded_ops(cls) -> list[dict[str, Callable[..., Any]]]:
+        """The ops of every backend that is loaded."""
+        return [cls._ops[name] for name in cls._loaded if "random_set_seed" in cls._ops[name]]
+
+    @classmethod
     def active_ops(cls) -> dict[str, Callable[..., Any]]:
         """The ops of the active backend by name."""
         if active.ops is None and cls._default_ops is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ncps import tree
+from ncps import seeds, tree
 from ncps.backend import NCPSBackend
 from ncps.errors import UnsupportedOperationError
 from ncps.ops.dispatch import PRIMITIVES
@@ -24,6 +24,8 @@ def register_backend(name: str, ops: ModuleType, training: ModuleType, native: t
         NCPSBackend.register_op(name, op, getattr(ops, op))
     NCPSBackend.register_op(name, "training_step", training.training_step)
     NCPSBackend.register(name, "Layer", native)
+    if (seed := seeds.given_seed()) is not None:
+        ops.random_set_seed(seed)
 
 
 def as_array(x: Any, framework: str) -> np.ndarray:
@@ -58,6 +60,21 @@ def stacked(x: Sequence[Any], framework: str) -> np.ndarray:
 
 def _has_arrays(x: Any) -> bool:
     return isinstance(x, (np.ndarray, np.generic)) or (isinstance(x, (list, tuple)) and any(map(_has_arrays, x)))
+
+
+def fits(number: Any, floating: bool, boolean: bool) -> bool:
+    """Whether `number` takes the type of the tensor that it meets, which is floating, boolean or neither.
+
+    It does if it is a Python number (NumPy's float64 scalars count as such) and loses nothing but precision.
+    """
+    if isinstance(number, bool):
+        return True
+    return floating if isinstance(number, float) else isinstance(number, int) and not boolean
+
+
+def any_float(*numbers: Any) -> bool:
+    """Whether not all numbers are integers."""
+    return not all(isinstance(x, (int, np.integer)) for x in numbers)
 
 
 def elementwise(tensor: Function, floating: Function, pair: Function) -> SimpleNamespace:
@@ -96,7 +113,7 @@ def elementwise(tensor: Function, floating: Function, pair: Function) -> SimpleN
 
     def reduction(function: Function, convert: Function = tensor) -> Function:
         def op(x, axis=None, keepdims=False):
-            return function(convert(x), axis, keepdims)
+            return function(convert(x), tuple(axis) if isinstance(axis, list) else axis, keepdims)
 
         return op
 
@@ -185,6 +202,17 @@ def gradients_of(backward: Function, residuals: Any, cotangents: Any, args: tupl
             f"Expected the backward function to return one gradient per argument, {len(args)}. Received: {len(gradients)}"
         )
     return tuple(gradients)
+
+
+def per_leaf(arg: Any, gradient: Any) -> list[Any]:
+    """The gradients of the leaves of `arg`, in order; None stands for those of a whole tree."""
+    if gradient is None:
+        return [None] * len(tree.flatten(arg)[0])
+    if type(arg) is dict:
+        return [leaf for key in sorted(arg) for leaf in per_leaf(arg[key], gradient.get(key))]
+    if isinstance(arg, (tuple, list)):
+        return [leaf for one, its in zip(arg, gradient, strict=True) for leaf in per_leaf(one, its)]
+    return [] if arg is None else [gradient]
 
 
 def no_gradients(*_: Any, **__: Any) -> Any:

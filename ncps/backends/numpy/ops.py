@@ -36,10 +36,22 @@ def floating(x):
 
 
 def pair(x1, x2):
-    # Python numbers stay as they are: NumPy gives them the type of the other operand.
-    if not isinstance(x1, (bool, int, float)):
-        return tensor(x1), x2 if isinstance(x2, (bool, int, float)) else tensor(x2)
-    return (tensor(x1) if isinstance(x2, (bool, int, float)) else x1), tensor(x2)
+    if is_tensor(x1) and not isinstance(x1, float):
+        x1, x2 = x1, beside(x1, x2)
+    elif is_tensor(x2) and not isinstance(x2, float):
+        x1, x2 = beside(x2, x1), x2
+    else:
+        x1, x2 = tensor(x1), tensor(x2)
+    if is_floating(x1) != is_floating(x2):  # NumPy would make float64 of float32 and int32
+        return (x1, x2.astype(x1.dtype)) if is_floating(x1) else (x1.astype(x2.dtype), x2)
+    return x1, x2
+
+
+def beside(x, number):
+    """`number` as an array; Python numbers take the type of `x`."""
+    if common.fits(number, is_floating(x), x.dtype == bool):
+        return np.asarray(number, x.dtype)
+    return tensor(number)
 
 
 make = common.elementwise(tensor, floating, pair)
@@ -110,7 +122,7 @@ def full_like(x, fill_value, dtype=None):
 
 def arange(start, stop=None, step=1, dtype=None):
     start, stop = (0, start) if stop is None else (start, stop)
-    default = np.int32 if all(isinstance(x, (int, np.integer)) for x in (start, stop, step)) else np.float32
+    default = np.float32 if common.any_float(start, stop, step) else np.int32
     return np.arange(start, stop, step, native_dtype(dtype) if dtype else default)
 
 

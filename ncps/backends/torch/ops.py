@@ -45,7 +45,7 @@ def pair(x1, x2):
 
 def beside(x, number):
     """`number` as a tensor on the device of `x`; Python numbers take its type."""
-    if isinstance(number, (bool, int, float)) and (x.is_floating_point() or not isinstance(number, float)):
+    if common.fits(number, x.is_floating_point(), x.dtype == torch.bool):
         return torch.tensor(number, dtype=x.dtype, device=x.device)
     return tensor(number, x.device)
 
@@ -121,12 +121,8 @@ def full_like(x, fill_value, dtype=None):
 
 def arange(start, stop=None, step=1, dtype=None):
     start, stop = (0, start) if stop is None else (start, stop)
-    default = torch.float32 if any_float(start, stop, step) else torch.int32
+    default = torch.float32 if common.any_float(start, stop, step) else torch.int32
     return torch.arange(start, stop, step, dtype=native_dtype(dtype) if dtype else default)
-
-
-def any_float(*numbers):
-    return not {type(x) for x in numbers} <= {int, np.int32, np.int64}
 
 
 def linspace(start, stop, num=50, dtype="float32"):
@@ -559,14 +555,7 @@ class ByHand(torch.autograd.Function):
         residuals = tree.unflatten(call.kept_structure, saved[ctx.count :])
         upstream = tree.unflatten(call.out_structure, cotangents[: call.outputs])
         gradients = common.gradients_of(call.backward, residuals, upstream, args)
-        return (None, *per_leaf(args, gradients))
-
-
-def per_leaf(args, gradients):
-    """The gradients of every leaf, in order; None for an argument that has none."""
-    for arg, gradient in zip(args, gradients, strict=True):
-        leaves = tree.flatten(arg)[0]
-        yield from [None] * len(leaves) if gradient is None else tree.flatten(gradient)[0]
+        return (None, *common.per_leaf(args, gradients))
 
 
 class ByHandCall:

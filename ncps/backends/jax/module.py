@@ -1,0 +1,50 @@
+"""Layers as `flax.nnx.Module`."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from ncps.backends.jax import ops
+from ncps.backends.native import NativeLayer
+
+
+class NonTrainable(nnx.Variable):
+    """A weight that optimizers leave alone."""
+
+
+class Buffer(nnx.Variable):
+    """A constant: a mask or an index, neither trained nor saved."""
+
+
+class JaxLayer(NativeLayer, nnx.Module):
+    """A module: weights are `nnx.Param`, masks and indices `Buffer`; `train()` and `eval()` switch its mode."""
+
+    def __init__(self, name=None, dtype=None):
+        super().__init__(name, dtype)
+        self.deterministic = False  # the attribute that nnx.Module.train and eval set
+
+    def __call__(self, *args, **kwargs):
+        return self.run(*args, **kwargs)
+
+    def make_weight(self, name, value, trainable, constraint):
+        return (nnx.Param if trainable else NonTrainable)(jnp.asarray(value, ops.native_dtype(self.native_dtype())))
+
+    def make_buffer(self, array):
+        return Buffer(jnp.asarray(array))
+
+    def native_weights(self):
+        return {name: (value, type(value) is nnx.Param) for name, value in vars(self).items() if self.is_weight(value)}
+
+    def is_weight(self, value):
+        return isinstance(value, (nnx.Param, NonTrainable))
+
+    def write_weight(self, variable, value):
+        variable[...] = jnp.asarray(value, variable.dtype)
+
+    def native_training(self):
+        return not self.deterministic
+
+    def is_traced(self, x):
+        return isinstance(x, jax.core.Tracer)

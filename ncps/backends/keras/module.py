@@ -1,0 +1,82 @@
+"""Layers as `keras.layers.Layer`, on whichever framework Keras runs."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from ncps import tree
+from ncps.backend import active, backend_scope
+
+
+class KerasLayer(keras.layers.Layer):
+    """A Keras layer: Keras builds it, casts its inputs and passes masks; the call runs in our scope."""
+
+    def __init__(self, name=None, dtype=None, **options):
+        super().__init__(name=name, dtype=dtype, **options)
+
+    def __call__(self, *args, **kwargs):
+        kwargs = self.with_masks(args, kwargs)
+        previous, active.training = active.training, kwargs.get("training", active.training)
+        try:
+            with backend_scope("keras"):
+                return super().__call__(*args, **kwargs)
+        finally:
+            active.training = previous
+
+    def with_masks(self, args, kwargs):
+        """Adds the mask that Keras keeps with the first tensor: it fills `mask` for a single tensor argument only."""
+        mask = getattr(args[0], "_keras_mask", None) if args else None
+        if mask is None or kwargs.get("mask") is not None or "mask" not in self._call_signature.parameters:
+            return kwargs
+        return {**kwargs, "mask": mask}
+
+    def make_weight(self, name, value, trainable, constraint):
+        return keras.layers.Layer.add_weight(
+            self,
+            shape=value.shape,
+            initializer=lambda shape, dtype: keras.ops.convert_to_tensor(value, dtype),
+            trainable=trainable,
+            name=name,
+            constraint="non_neg" if constraint else None,
+        )
+
+    def make_buffer(self, array):
+        return np.asarray(array)
+
+    def native_attributes(self):
+        return [(name, value) for name, value in vars(self).items() if not name.startswith("_")]
+
+    def native_weights(self):
+        return {name: (value, value.trainable) for name, value in self.native_attributes() if self.is_weight(value)}
+
+    def is_weight(self, value):
+        return isinstance(value, keras.Variable)
+
+    def write_weight(self, variable, value):
+        variable.assign(value)
+
+    def native_result(self, outputs, state):
+        return outputs, *tree.flatten(state)[0]  # Keras' layers return flat tuples
+
+    def native_training(self):
+        return False
+
+    def native_dtype(self):
+        return self.variable_dtype
+
+    def native_config(self):
+        config = keras.layers.Layer.get_config(self)
+        return {key: config[key] for key in ("name", "dtype", "trainable") if key in config}
+
+    def ensure_built(self, input_shape):
+        if not self.built:
+            self.build(input_shape)  # Keras wraps it: marks the layer as built and locks it
+
+    def is_traced(self, x):
+        return False
+
+    @staticmethod
+    def bound(cls):
+        package = "ncps.layers" if cls.__module__.startswith("ncps.layers") else cls.__module__
+        keras.saving.register_keras_serializable(package, cls.__name__)(cls)

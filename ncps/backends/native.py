@@ -1,0 +1,58 @@
+"""What the native base classes share. A native base makes a layer the framework's own module; it provides
+
+- ``__init__(name, dtype)`` and the framework's entry point (``forward`` or ``__call__``), which calls `Layer.run`;
+- ``make_weight(name, value, trainable, constraint)`` and ``make_buffer(array)``: what the framework tracks as a parameter,
+  and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
+- ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
+- ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs;
+- ``native_dtype()``, ``native_config()`` and ``bound(cls)``, called once for each bound class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ncps import ops
+
+
+class NativeLayer:
+    """The hooks of a native base, as they are where the framework has no view of its own."""
+
+    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__()
+        self._given_name = name
+        self._dtype_name = str(np.dtype(dtype)) if dtype not in (None, "bfloat16") and not isinstance(dtype, str) else dtype
+        if dtype is not None:
+            ops.zeros((), self._dtype_name)  # raises what the backend says of a type that it does not have
+        self.built = False
+
+    @property
+    def name(self) -> str:
+        """The given name, or one from the class."""
+        return self._given_name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def native_dtype(self) -> str:
+        return self._dtype_name or "float32"
+
+    def native_config(self) -> dict[str, Any]:
+        return {"name": self._given_name, "dtype": self._dtype_name}
+
+    def native_attributes(self) -> Iterable[tuple[str, Any]]:
+        return list(vars(self).items())
+
+    def native_result(self, outputs: Any, state: Any) -> Any:
+        return outputs, state
+
+    def native_training(self) -> bool:
+        return False
+
+    def is_traced(self, x: Any) -> bool:
+        return False
+
+    @staticmethod
+    def bound(cls: type) -> None:
+        pass

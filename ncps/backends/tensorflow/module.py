@@ -1,0 +1,35 @@
+"""Layers as `tf.Module`."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from ncps.backends.native import NativeLayer
+from ncps.backends.tensorflow import ops
+
+
+class TensorflowLayer(NativeLayer, tf.Module):
+    """A module: weights are variables, masks and indices constants."""
+
+    def __call__(self, *args, **kwargs):
+        return self.run(*args, **kwargs)
+
+    def make_weight(self, name, value, trainable, constraint):
+        with tf.init_scope():
+            return tf.Variable(tf.cast(value, ops.native_dtype(self.native_dtype())), trainable=trainable, name=name)
+
+    def make_buffer(self, array):
+        with tf.init_scope():
+            return tf.constant(array)
+
+    def native_weights(self):
+        return {name: (value, value.trainable) for name, value in vars(self).items() if self.is_weight(value)}
+
+    def is_weight(self, value):
+        return isinstance(value, tf.Variable)
+
+    def write_weight(self, variable, value):
+        variable.assign(tf.cast(value, variable.dtype))
+
+    def is_traced(self, x):
+        return tf.inside_function()

@@ -1,0 +1,43 @@
+"""Layers as `torch.nn.Module`."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ncps.backends.native import NativeLayer
+from ncps.backends.torch import ops
+
+
+class TorchLayer(NativeLayer, torch.nn.Module):
+    """A module: weights are parameters, masks and indices are buffers outside of the state dict."""
+
+    def forward(self, *args, **kwargs):
+        return self.run(*args, **kwargs)
+
+    def make_weight(self, name, value, trainable, constraint):
+        data = torch.tensor(value, dtype=ops.native_dtype(self.native_dtype()))
+        return torch.nn.Parameter(data) if trainable else torch.nn.Buffer(data)
+
+    def make_buffer(self, array):
+        return torch.nn.Buffer(torch.tensor(array), persistent=False)
+
+    def native_attributes(self):
+        return list(self._modules.items())
+
+    def native_weights(self):
+        kept = {name: (value, False) for name, value in self._buffers.items() if name not in self._non_persistent_buffers_set}
+        return {name: (value, True) for name, value in self._parameters.items() if value is not None} | kept
+
+    def is_weight(self, value):
+        return isinstance(value, (torch.nn.Parameter, torch.nn.Buffer))
+
+    def write_weight(self, variable, value):
+        with torch.no_grad():
+            variable.copy_(torch.as_tensor(np.array(value)))
+
+    def native_training(self):
+        return self.training
+
+    def is_traced(self, x):
+        return torch.compiler.is_compiling()

@@ -1,0 +1,158 @@
+"""Initial values of weights, drawn in NumPy in float64 and then cast, so that every backend starts from the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Shape = Sequence[int]
+
+
+def fans(shape: Shape) -> tuple[float, float]:
+    """Number of inputs and outputs of a kernel of this shape."""
+    receptive = math.prod(shape[:-2])
+    return (receptive * shape[-2], receptive * shape[-1]) if len(shape) > 1 else (shape[0], shape[0])
+
+
+@dataclass(frozen=True)
+class Initializer:
+    """Base of the initializers: a function of a shape and a generator.
+
+    Args:
+        seed: draws from this seed in place of the process' (`ncps.set_seed`).
+    """
+
+    seed: int | None = None
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """One value, or an array of the weight's shape."""
+
+    value: Any = 0.0
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        return np.broadcast_to(np.asarray(self.value, np.float64), tuple(shape)).copy()
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Uniform on [low, high)."""
+
+    low: float = -0.05
+    high: float = 0.05
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        return generator.uniform(self.low, self.high, shape)
+
+
+@dataclass(frozen=True)
+class Normal(Initializer):
+    """Normal with the given standard deviation."""
+
+    stddev: float = 0.05
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        return generator.normal(0.0, self.stddev, shape)
+
+
+@dataclass(frozen=True)
+class GlorotUniform(Initializer):
+    """Uniform on ±√(6 / (inputs + outputs)); `blocks` kernels side by side are drawn one by one (Glorot 2010)."""
+
+    blocks: int = 1
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        inputs, outputs = fans(shape)
+        limit = math.sqrt(6.0 / max(1.0, inputs + outputs / self.blocks))
+        return generator.uniform(-limit, limit, shape)
+
+
+@dataclass(frozen=True)
+class GlorotNormal(Initializer):
+    """Normal with variance 2 / (inputs + outputs) (Glorot 2010)."""
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        return generator.normal(0.0, math.sqrt(2.0 / sum(fans(shape))), shape)
+
+
+@dataclass(frozen=True)
+class HeNormal(Initializer):
+    """Normal with variance 2 / inputs (He 2015)."""
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        return generator.normal(0.0, math.sqrt(2.0 / fans(shape)[0]), shape)
+
+
+@dataclass(frozen=True)
+class LecunNormal(Initializer):
+    """Normal with variance 1 / inputs (LeCun 1998)."""
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        return generator.normal(0.0, math.sqrt(1.0 / fans(shape)[0]), shape)
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """A random orthogonal matrix (Saxe 2013)."""
+
+    def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+        """Values of `shape`, float64."""
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(generator.normal(size=(max(rows, columns), min(rows, columns))))
+        q = q * np.sign(np.diag(r))
+        return (q if rows >= columns else q.T).reshape(shape)
+
+
+NAMED: dict[str, Initializer] = {
+    "zeros": Constant(),
+    "ones": Constant(value=1.0),
+    "uniform": Uniform(),
+    "normal": Normal(),
+    "glorot_uniform": GlorotUniform(),
+    "glorot_normal": GlorotNormal(),
+    "he_normal": HeNormal(),
+    "lecun_normal": LecunNormal(),
+    "orthogonal": Orthogonal(),
+}
+
+
+def get(initializer: str | float | np.ndarray | Initializer) -> Callable[[Shape, np.random.Generator], np.ndarray]:
+    """The initializer of a name, a number, an array of values, or itself.
+
+    Raises:
+        ValueError: nobody knows the name.
+        TypeError: it is none of these.
+
+    Example:
+        >>> get("ones")((2,), None)
+        array([1., 1.])
+    """
+    if isinstance(initializer, str):
+        if initializer not in NAMED:
+            raise ValueError(f"Expected an initializer out of {', '.join(NAMED)}. Received: {initializer!r}")
+        return NAMED[initializer]
+    if isinstance(initializer, (int, float, np.ndarray)):
+        return Constant(value=initializer)
+    if callable(initializer):
+        return initializer
+    raise TypeError(f"Expected a name, a number, an array or an Initializer. Received: {initializer!r}")

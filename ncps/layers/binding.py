@@ -1,0 +1,57 @@
+"""A layer class becomes the active framework's own module when it is instantiated.
+
+``Dense(64)`` under torch makes an object of a class derived from `Dense` (the logic) and from the backend's native base
+(a `torch.nn.Module`), made once for each layer class and backend. Subclasses of users are bound the same way.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import functools
+from typing import Any
+
+from ncps.backend import NCPSBackend
+
+
+class LayerMeta(type):
+    """Instantiating a layer class instantiates its binding to the active backend, or what was registered for it."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.bound_to is None:  # type: ignore[attr-defined]
+            replacement = NCPSBackend.replacement_of(cls)
+            return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)
+        layer = super().__call__(*args, **kwargs)
+        layer.build_if_sized()
+        return layer
+
+
+@functools.cache
+def bind(cls: type, backend: str) -> type:
+    """The class of `cls` under `backend`."""
+    native = NCPSBackend.native_base(backend)
+    meta = type(native)
+    if issubclass(LayerMeta, meta):
+        meta = LayerMeta
+    elif not issubclass(meta, LayerMeta):
+        meta = combined(meta)
+    # Logic first, native last: what the layer defines goes before what its framework does.
+    names = {"bound_to": backend, "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    bound = meta(cls.__name__, (cls, native), names)
+    native.bound(bound)  # type: ignore[attr-defined]
+    return bound
+
+
+@functools.cache
+def combined(meta: type) -> type:
+    """A metaclass that binds layers and does what the framework's own does."""
+    both = type(f"Bound{meta.__name__}", (LayerMeta, meta), {})
+    copyreg.pickle(both, reduce_class)  # type: ignore[arg-type]
+    return both
+
+
+def reduce_class(cls: Any) -> Any:
+    """Pickles a bound class as its layer class and backend; any other class by name."""
+    return (bind, (cls.__bases__[0], cls.bound_to)) if vars(cls).get("bound_to") else cls.__qualname__
+
+
+copyreg.pickle(LayerMeta, reduce_class)  # type: ignore[arg-type]

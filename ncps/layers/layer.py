@@ -1,0 +1,345 @@
+"""The base of all layers: Keras' layer protocol, on whichever framework's module the layer is bound to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ncps import initializers, ops, seeds
+from ncps.backend import active, backend_scope
+from ncps.layers.binding import LayerMeta
+from ncps.serialization import deserialize, serialize
+
+Tensor = Any
+Shape = Sequence[int | None]
+
+
+class Weight(NamedTuple):
+    """A weight of a layer or of one of the layers within it."""
+
+    path: str  # attributes from the outermost layer, "cell/w": the same on every backend
+    owner: Any
+    name: str
+    variable: Any  # the framework's own
+    trainable: bool
+
+
+class Layer(metaclass=LayerMeta):
+    """Base class of layers; write `build` and `call` against `ncps.ops`, and it runs on every backend.
+
+    A layer is at once an `ncps.layers.Layer` and a module of the backend that was active when it was made
+    (`torch.nn.Module`, `flax.nnx.Module`, `mlx.nn.Module`, `tf.Module`, `keras.layers.Layer`), and remembers it.
+
+    Args:
+        input_size: number of features; when given, the layer is built at once, else at its first call.
+        name: a name to show; weights are named by attributes, never by it.
+        dtype: type of the weights, "float32" by default.
+        native: further options of the framework's own module, under keras.
+
+    Raises:
+        TypeError: `Layer` itself cannot be instantiated.
+
+    Example:
+        >>> class Scale(Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight("factor", (input_shape[-1],), "ones")
+        ...
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> Scale()(np.float32([[1, 2]]))
+        array([[1., 2.]], dtype=float32)
+    """
+
+    bound_to: str | None = None
+    takes_seed = True  # containers do not: their number would differ between backends
+
+    def __init__(
+        self, *, input_size: int | None = None, name: str | None = None, dtype: str | None = None, **native: Any
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, **native)  # type: ignore[call-arg]
+        self.input_size = check_size("input_size", input_size) if input_size is not None else None
+        self._layer_index = seeds.next_layer_index() if self.takes_seed else -1
+        self._non_negative: tuple[str, ...] = ()
+        self._anchor: tuple[str, ...] = ()
+
+    # -- what a layer writes
+
+    def build(self, input_shape: Shape) -> None:
+        """Makes the weights, once the number of features is known; `input_shape` ends with it."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Computes the outputs."""
+        raise NotImplementedError(f"{type(self).__name__} does not define call(self, inputs, ...).")
+
+    # -- what a layer uses
+
+    def add_weight(
+        self,
+        name: str,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        trainable: bool = True,
+        constraint: str | None = None,
+    ) -> Any:
+        """A new weight, to be assigned to the attribute `name`.
+
+        Args:
+            name: name of the attribute.
+            shape: its shape.
+            initializer: name, number, array or `ncps.initializers.Initializer`.
+            trainable: whether optimizers change it.
+            constraint: ``"non_negative"``: the value that counts is max(weight, 0), see `positive`.
+
+        Returns:
+            The framework's own parameter.
+        """
+        if constraint not in (None, "non_negative"):
+            raise ValueError(f"Expected constraint=None or 'non_negative'. Received: {constraint!r}")
+        draw = initializers.get(initializer)
+        generator = seeds.generator_for(self._layer_index, name, getattr(draw, "seed", None))
+        value = np.asarray(draw(tuple(shape), generator), np.float64)
+        if value.shape != tuple(shape):
+            raise ValueError(f"Expected initial values of shape {tuple(shape)} for {name!r}. Received: {value.shape}")
+        if constraint:
+            self._non_negative = (*self._non_negative, name)
+        return self.make_weight(name, value, trainable, constraint)  # type: ignore[attr-defined]
+
+    def add_seed_generator(self, seed: int | None) -> None:
+        """Makes the state that the layer's own draws come from, `self.seed_generator`; repeatable by `ncps.set_seed`."""
+        if seed is None and seeds.given_seed() is not None:
+            seed = int(seeds.generator_for(self._layer_index, "seed_generator").integers(2**31))
+        with backend_scope(self.bound_to):  # type: ignore[arg-type]
+            self.seed_generator = ops.random.seed_generator(seed)
+
+    def is_training(self, training: bool | None) -> bool:
+        """The explicit value, else that of the layer which called this one, else the framework's own mode."""
+        if training is None:
+            training = active.training
+        return self.native_training() if training is None else bool(training)  # type: ignore[attr-defined]
+
+    def convert_input(self, inputs: Tensor) -> Tensor:
+        """Inputs as tensors of the layer's type; layers of integers override this."""
+        inputs = ops.convert_to_tensor(inputs)
+        if self._anchor:
+            wanted = self.anchor_weight().dtype
+            return inputs if inputs.dtype == wanted else ops.cast(inputs, wanted)
+        return inputs
+
+    def compute_dtype_name(self) -> str:
+        """Name of the type that the layer computes in."""
+        return ops.dtype(self.anchor_weight()) if self._anchor else self.native_dtype()  # type: ignore[attr-defined]
+
+    def anchor_weight(self) -> Any:
+        """The weight whose type and device the inputs take."""
+        found = self
+        for name in self._anchor:
+            found = getattr(found, name)
+        return found
+
+    # -- building and calling
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """A call: in the layer's own backend, built, with converted inputs. The framework's entry point comes here."""
+        previous = active.backend, active.ops, active.training
+        if previous[0] != self.bound_to:
+            scope = backend_scope(self.bound_to)  # type: ignore[arg-type]
+            with scope:
+                return self.run(*args, **kwargs)
+        if kwargs.get("training") is not None:
+            active.training = kwargs["training"]
+        try:
+            inputs, *rest = args
+            if not self.built:
+                self.build_before_call(inputs)
+            return self.call(self.convert_input(inputs), *rest, **kwargs)
+        finally:
+            active.training = previous[2]
+
+    def build_before_call(self, inputs: Any) -> None:
+        """Builds for these inputs, outside of any compilation."""
+        inputs = ops.convert_to_tensor(inputs)
+        if self.is_traced(inputs):  # type: ignore[attr-defined]
+            raise RuntimeError(
+                f"{type(self).__name__} is called under a compiler before it is built: its weights would belong to the "
+                "compiled function. Call it once without, or give input_size= to the constructor."
+            )
+        self.ensure_built(tuple(ops.shape(inputs)))
+
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Builds the layer if it is not; after an error nothing of it stays."""
+        if self.built:
+            return
+        before = set(self.own_weights())
+        try:
+            with backend_scope(self.bound_to):  # type: ignore[arg-type]
+                self.build(tuple(input_shape))
+        except BaseException:
+            for name in set(self.own_weights()) - before:
+                delattr(self, name)
+            self._non_negative = tuple(name for name in self._non_negative if name in before)
+            raise
+        self.built = True
+        self.find_anchor()
+
+    def find_anchor(self) -> None:
+        """Notes the first floating weight: inputs take its type."""
+        for weight in self.walk():
+            if "float" in str(weight.variable.dtype):
+                self._anchor = tuple(weight.path.split("/"))
+                return
+
+    def build_if_sized(self) -> None:
+        """Builds in the constructor where `input_size` tells the number of features."""
+        if self.input_size is not None and not self.built:
+            self.ensure_built((None, self.input_size))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Frameworks lose layers in plain containers, each in its own way and mostly in silence.
+        if type(value) in (list, tuple, dict) and not name.startswith("_"):
+            items = value.values() if isinstance(value, dict) else value
+            if any(isinstance(item, Layer) or self.is_weight(item) for item in items):  # type: ignore[attr-defined]
+                raise TypeError(
+                    f"Expected layers and weights as attributes of their own, or in ncps.layers.List or Dict. Received: "
+                    f"{type(self).__name__}.{name}, a plain {type(value).__name__} that holds some, whose weights would be "
+                    f"lost. Write self.{name} = ncps.layers.{'Dict' if isinstance(value, dict) else 'List'}(...)."
+                )
+        super().__setattr__(name, value)
+
+    # -- weights
+
+    def own_weights(self) -> dict[str, tuple[Any, bool]]:
+        """Attribute names of the layer's own weights, with the framework's variable and whether it is trained."""
+        return self.native_weights()  # type: ignore[attr-defined]
+
+    def own_layers(self) -> dict[str, Layer]:
+        """Attribute names of the layers within this one."""
+        return {name: value for name, value in self.native_attributes() if isinstance(value, Layer)}  # type: ignore[attr-defined]
+
+    def walk(self, prefix: str = "") -> Iterator[Weight]:
+        """All weights: trained ones first, then the others, then those of the layers within, in order of creation."""
+        own = self.own_weights()
+        for name, (variable, trainable) in sorted(own.items(), key=lambda item: not item[1][1]):
+            yield Weight(prefix + name, self, name, variable, trainable)
+        for name, layer in self.own_layers().items():
+            yield from layer.walk(f"{prefix}{name}/")
+
+    def weight_paths(self) -> list[str]:
+        """Paths of all weights, in the order of `get_weights`."""
+        return [weight.path for weight in self.walk()]
+
+    def get_weights(self) -> list[np.ndarray]:
+        """All weights as NumPy arrays; where they are constrained, the value that counts."""
+        return [weight.owner.read_weight(weight.name) for weight in self.walk()]
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Sets all weights, in the order of `get_weights`.
+
+        Raises:
+            ValueError: their number or a shape differs; nothing is changed then.
+        """
+        own, values = list(self.walk()), [np.asarray(value) for value in weights]
+        if len(own) != len(values):
+            raise ValueError(f"Expected {len(own)} weights: {self.weight_paths()}. Received: {len(values)}")
+        for weight, value in zip(own, values, strict=True):
+            if tuple(weight.variable.shape) != value.shape:
+                raise ValueError(f"Expected {weight.path} of shape {tuple(weight.variable.shape)}. Received: {value.shape}")
+        for weight, value in zip(own, values, strict=True):
+            weight.owner.write_weight(weight.variable, value)
+
+    def read_weight(self, name: str) -> np.ndarray:
+        """One of the layer's own weights, as the layer uses it."""
+        with backend_scope(self.bound_to):  # type: ignore[arg-type]
+            value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
+        return np.maximum(value, 0) if name in self._non_negative else value
+
+    def apply_weight_constraints(self) -> None:
+        """Writes max(weight, 0) into constrained weights; the outputs do not change."""
+        for weight in self.walk():
+            if weight.name in weight.owner._non_negative:
+                weight.owner.write_weight(weight.variable, weight.owner.read_weight(weight.name))
+
+    def count_params(self, dense: bool = False) -> int:
+        """Number of parameters, trained or not.
+
+        Args:
+            dense: counts the synapses that a wiring leaves out as well, as papers do.
+        """
+        own = {name: int(np.prod(variable.shape)) for name, (variable, _) in self.own_weights().items()}
+        if dense:
+            own |= self.dense_sizes()
+        return sum(own.values()) + sum(layer.count_params(dense) for layer in self.own_layers().values())
+
+    def dense_sizes(self) -> dict[str, int]:
+        """Sizes of the weights that are stored for existing synapses only, were they stored for all."""
+        return {}
+
+    # -- configuration
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON-able data: each is read from the attribute of its name."""
+        config = {}
+        for name in constructor_arguments(unbound(type(self))):
+            if not hasattr(self, name):
+                raise NotImplementedError(
+                    f"{type(self).__name__}.get_config expects the constructor argument {name!r} as an attribute of this "
+                    f"name. Write self.{name} = {name} in __init__, or define get_config and from_config."
+                )
+            config[name] = serialize(getattr(self, name))
+        return config | self.native_config()  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Layer:
+        """A new layer from `get_config`, on the active backend."""
+        if cls.bound_to is None:
+            return cls(**{name: deserialize(value) for name, value in config.items()})
+        with backend_scope(cls.bound_to):
+            return cls(**{name: value if name == "dtype" else deserialize(value) for name, value in config.items()})
+
+
+def unbound(cls: type) -> type:
+    """The layer class of a bound class."""
+    return cls.__bases__[0] if vars(cls).get("bound_to") else cls
+
+
+def constructor_arguments(cls: type) -> list[str]:
+    """Names of the constructor's arguments, through ``**kwargs`` up to `Layer`."""
+    names: list[str] = []
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        names += [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        if base is Layer or not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return [name for name in dict.fromkeys(names) if name not in ("name", "dtype")]
+
+
+def check_size(name: str, value: Any) -> int:
+    """`value` if it is a whole number above 0.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is below 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"Expected {name} to be an integer. Received: {name}={value!r}")
+    if value < 1:
+        raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_rate(name: str, value: float) -> float:
+    """`value` if it lies in [0, 1].
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"Expected {name} between 0 and 1. Received: {name}={value!r}")
+    return value
+
+
+Activation = str | Callable[[Tensor], Tensor] | None

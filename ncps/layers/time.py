@@ -1,0 +1,98 @@
+"""Elapsed times: what users give, in the form that cells compute with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ncps import ops
+
+Tensor = Any
+
+
+def check_elapsed(name: str, value: Any) -> None:
+    """Raises if Python numbers or a NumPy array hold a negative time or NaN; tensors are not looked into.
+
+    Raises:
+        ValueError: they do.
+    """
+    if isinstance(value, (bool, int, float, list, tuple, np.ndarray, np.generic)):
+        times = np.asarray(value, np.float64)
+        if not (times >= 0).all():
+            index = tuple(int(i) for i in np.argwhere(~(times >= 0))[0])
+            raise ValueError(
+                f"Expected elapsed times of at least 0. Received: {name}{list(index) if index else ''} = "
+                f"{times[index]}. Give the time since the step before, not a point in time."
+            )
+
+
+def step_timespan(timespan: Any, inputs: Tensor) -> Tensor:
+    """Elapsed time of one step as a scalar tensor or (B, 1).
+
+    Args:
+        timespan: scalar, (B,) or (B, 1).
+        inputs: (B, F), whose type and device the times take.
+
+    Raises:
+        ValueError: it has another shape, or is negative.
+    """
+    check_elapsed("timespan", timespan)
+    timespan = like_inputs(timespan, inputs)
+    rank = len(timespan.shape)
+    if rank == 0:
+        return timespan
+    batch = (timespan.shape[0], inputs.shape[0])
+    if rank > 2 or (rank == 2 and timespan.shape[1] != 1) or different(*batch):  # noqa: PLR2004
+        raise ValueError(
+            f"Expected timespan as a number, (B,) or (B, 1), with B = {batch[1]}. Received: shape {tuple(timespan.shape)}"
+        )
+    return ops.reshape(timespan, (-1, 1))
+
+
+def sequence_timespans(timespans: Any, inputs: Tensor, batched: bool) -> Tensor:
+    """Elapsed times of a sequence as a scalar tensor, or time first: (T, B, 1) or (T, 1, 1).
+
+    Args:
+        timespans: scalar, (T,), (B, T) or (B, T, 1); None is 1.0.
+        inputs: (T, B, F).
+        batched: whether the user's inputs had a batch axis; without, (T,) or (T, 1).
+
+    Raises:
+        ValueError: they have another shape, or one is negative.
+    """
+    if timespans is None:
+        timespans = 1.0
+    check_elapsed("timespans", timespans)
+    timespans = like_inputs(timespans, inputs)
+    shape, (steps, batch) = tuple(timespans.shape), inputs.shape[:2]
+    if len(shape) == 0:
+        return timespans
+    if not batched and len(shape) == 2 and not different(shape[0], steps) and shape[1] == 1:  # noqa: PLR2004
+        timespans, shape = ops.reshape(timespans, (-1,)), shape[:1]
+    fits = {
+        1: lambda: not different(shape[0], steps),
+        2: lambda: not different(shape[0], batch) and not different(shape[1], steps),
+        3: lambda: not different(shape[0], batch) and not different(shape[1], steps) and shape[2] == 1,
+    }
+    if len(shape) not in fits or not fits[len(shape)]():
+        raise ValueError(
+            f"Expected timespans as a number, (T,), (B, T) or (B, T, 1), with B = {batch} and T = {steps}. Received: shape "
+            f"{shape}"
+        )
+    if len(shape) == 1:
+        return ops.reshape(timespans, (-1, 1, 1))
+    if len(shape) == 2:  # noqa: PLR2004
+        timespans = ops.expand_dims(timespans, -1)
+    return ops.swapaxes(timespans, 0, 1)
+
+
+def like_inputs(x: Any, inputs: Tensor) -> Tensor:
+    """`x` as a tensor of the type and device of `inputs`."""
+    x = ops.convert_to_tensor(x)
+    return x if x.dtype == inputs.dtype else ops.cast(x, inputs.dtype)
+
+
+def different(a: Any, b: Any) -> bool:
+    """Whether two lengths are known and differ."""
+    return a is not None and b is not None and a != b

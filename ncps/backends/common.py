@@ -148,7 +148,13 @@ def loop_scan(stack: Function, f: Function, init: Any, xs: Any, length: int | No
 
 
 def associative_scan(
-    concatenate: Function, stack: Function, f: Function, elems: Any, reverse: bool, axis: int
+    concatenate: Function,
+    stack: Function,
+    f: Function,
+    elems: Any,
+    reverse: bool,
+    axis: int,
+    reshape: Function = lambda x, shape: x.reshape(shape),
 ) -> Any:
     """Prefixes by the odd-even reduction of Blelloch (1990), as in jax.lax.associative_scan."""
     first = tree.flatten(elems)[0][0]
@@ -162,7 +168,7 @@ def associative_scan(
         pairs = odd.shape[axis]
         index = (slice(None),) * axis
         both = stack([even[(*index, slice(0, pairs))], odd], axis + 1)
-        both = both.reshape((*odd.shape[:axis], 2 * pairs, *odd.shape[axis + 1 :]))
+        both = reshape(both, (*odd.shape[:axis], 2 * pairs, *odd.shape[axis + 1 :]))
         rest = even[(*index, slice(pairs, None))]
         return concatenate([both, rest], axis) if rest.shape[axis] else both
 

@@ -219,12 +219,15 @@ class Layer(metaclass=LayerMeta):
         return {name: value for name, value in self.native_attributes() if isinstance(value, Layer)}  # type: ignore[attr-defined]
 
     def walk(self, prefix: str = "") -> Iterator[Weight]:
-        """All weights: trained ones first, then the others, then those of the layers within, in order of creation."""
-        own = self.own_weights()
-        for name, (variable, trainable) in sorted(own.items(), key=lambda item: not item[1][1]):
-            yield Weight(prefix + name, self, name, variable, trainable)
-        for name, layer in self.own_layers().items():
-            yield from layer.walk(f"{prefix}{name}/")
+        """All weights: those of the layer, then those of the layers within, each by name.
+
+        The order of creation would read better, but nnx sorts attributes whenever a module goes through its transforms.
+        """
+        own, layers = self.own_weights(), self.own_layers()
+        for name in sorted(own, key=natural):
+            yield Weight(prefix + name, self, name, *own[name])
+        for name in sorted(layers, key=natural):
+            yield from layers[name].walk(f"{prefix}{name}/")
 
     def weight_paths(self) -> list[str]:
         """Paths of all weights, in the order of `get_weights`."""
@@ -297,6 +300,11 @@ class Layer(metaclass=LayerMeta):
             return cls(**{name: deserialize(value) for name, value in config.items()})
         with backend_scope(cls.bound_to):
             return cls(**{name: value if name == "dtype" else deserialize(value) for name, value in config.items()})
+
+
+def natural(name: str) -> tuple[int, str]:
+    """Key that sorts "2" before "10"."""
+    return (int(name), "") if name.isdigit() else (-1, name)
 
 
 def unbound(cls: type) -> type:

@@ -25,8 +25,8 @@ def native_dtype(dtype):
         raise ValueError(f"Expected a type that jax has, such as 'float32'. Received: dtype={dtype!r}") from None
     if found.name in ("float64", "int64", "uint64", "complex128") and not jax.config.jax_enable_x64:
         raise ValueError(
-            f"jax has {found.name} only after jax.config.update('jax_enable_x64', True), at the start of the program or "
-            f"through the environment variable JAX_ENABLE_X64=1. Received: dtype={dtype!r}"
+            f"jax has {found.name} only with jax.config.update('jax_enable_x64', True) at the start of the program, or "
+            f"with the environment variable JAX_ENABLE_X64=1. Received: dtype={dtype!r}"
         )
     return found
 
@@ -429,8 +429,8 @@ class GlobalGenerator:
     def __call__(self):
         if isinstance(jnp.zeros(()), jax.core.Tracer):
             raise RuntimeError(
-                "Random numbers from the global generator would be constants of the compiled function. Give the op a seed "
-                "or a seed generator (ncps.ops.random.seed_generator), held by the module that is compiled with nnx.jit."
+                "Random numbers from the global generator would be constants of the compiled function. Give the op a "
+                "seed or a seed generator (ncps.ops.random.seed_generator), held by the module that nnx.jit compiles."
             )
         return jax.random.key(self.integer())
 
@@ -456,9 +456,9 @@ def new_key(seed):
 
 
 # nnx refuses to count a draw inside a function that jax transforms: the new count would leave the transformation as a
-# tracer. So an op that transforms a function lifts the randomness out of it. It runs the function; at the first draw from
-# a generator that cannot count here it stops, traces the function once to note all such generators, draws one key from
-# each outside, where they can count, and runs the function with these. Inside, draw number n of step i is
+# tracer. So an op that transforms a function lifts the randomness out of it. It runs the function; at the first draw
+# from a generator that cannot count there it stops, traces the function once to note all such generators, draws one key
+# from each outside, where they can count, and runs the function with these. Inside, draw number n of step i is
 # fold_in(fold_in(key, i), n). Functions that do not draw pay nothing, and what is recomputed draws the same numbers.
 
 

@@ -282,16 +282,16 @@ def kept_type(x):
 
 
 sum = reduction(lambda x, axis, keepdims: mx.sum(x, axis, keepdims).astype(kept_type(x)))
-mean = reduction(lambda x, axis, keepdims: mx.mean(x, axis, keepdims), floating)
-max = reduction(lambda x, axis, keepdims: mx.max(x, axis, keepdims))
-min = reduction(lambda x, axis, keepdims: mx.min(x, axis, keepdims))
+mean = reduction(mx.mean, floating)
+max = reduction(mx.max)
+min = reduction(mx.min)
 prod = reduction(lambda x, axis, keepdims: mx.prod(x, axis, keepdims).astype(kept_type(x)))
-var = reduction(lambda x, axis, keepdims: mx.var(x, axis, keepdims), floating)
-std = reduction(lambda x, axis, keepdims: mx.std(x, axis, keepdims), floating)
-logsumexp = reduction(lambda x, axis, keepdims: mx.logsumexp(x, axis, keepdims), floating)
+var = reduction(mx.var, floating)
+std = reduction(mx.std, floating)
+logsumexp = reduction(mx.logsumexp, floating)
 norm = reduction(lambda x, axis, keepdims: mx.sqrt(mx.sum(x * x, axis, keepdims)), floating)
-all = reduction(lambda x, axis, keepdims: mx.all(x, axis, keepdims))
-any = reduction(lambda x, axis, keepdims: mx.any(x, axis, keepdims))
+all = reduction(mx.all)
+any = reduction(mx.any)
 
 
 def argmax(x, axis=-1):
@@ -542,8 +542,8 @@ def vectorized_map(function, elements):
 class Held:
     """The arrays that a call of a function uses: its arguments, its closure, and the weights of modules in these.
 
-    mx.checkpoint and mx.custom_function know arguments only: the gradients of whatever else a function uses, such as the
-    weights of the layer that it belongs to, would silently be zero. So all of it becomes an argument.
+    mx.checkpoint differentiates with respect to arguments only: the gradients of whatever else the function uses, such as
+    the weights of the layer that it belongs to, would silently be zero. So all of it becomes an argument.
     """
 
     def __init__(self, function, args, kwargs):
@@ -615,8 +615,8 @@ def checkpoint(function):
 
         def run(arrays):
             # mlx's generator has moved on when the backward pass runs the function again: both runs start at one key.
-            with held.replaced(arrays) as (args, kwargs), drawing_from(key):
-                outputs, structure = tree.flatten(function(*args, **kwargs))
+            with held.replaced(arrays) as (new_args, new_kwargs), drawing_from(key):
+                outputs, structure = tree.flatten(function(*new_args, **new_kwargs))
             found.append(structure)
             return [tensor(x) for x in outputs]
 

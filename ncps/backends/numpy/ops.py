@@ -37,9 +37,9 @@ def floating(x):
 
 def pair(x1, x2):
     if is_tensor(x1) and not isinstance(x1, float):
-        x1, x2 = x1, beside(x1, x2)
+        x2 = beside(x1, x2)
     elif is_tensor(x2) and not isinstance(x2, float):
-        x1, x2 = beside(x2, x1), x2
+        x1 = beside(x2, x1)
     else:
         x1, x2 = tensor(x1), tensor(x2)
     if is_floating(x1) != is_floating(x2):  # NumPy would make float64 of float32 and int32

@@ -474,17 +474,14 @@ def compiled_scan(f, init, xs, length, reverse):
     slices, structure = tree.flatten(xs)
     if not slices:  # the operator wants something to run over
         slices, structure = [torch.arange(steps)], None
-    found = []
 
     def step(carry, x):
         carry, y = f(tree.unflatten(carry_structure, carry), tree.unflatten(structure, x))
-        y, y_structure = tree.flatten(y)
-        found.append(y_structure)
-        # The operator refuses results that alias one another or an input.
-        return [c.clone() for c in tree.flatten(carry)[0]], [leaf.clone() for leaf in y]
+        # The operator refuses None, and results that alias one another or an input.
+        return [c.clone() for c in tree.flatten(carry)[0]], () if y is None else tree.map(torch.clone, y)
 
     carry, outputs = traced_scan(step, [c.clone() for c in carry], slices, reverse=reverse)
-    return tree.unflatten(carry_structure, carry), tree.unflatten(found[-1], outputs)
+    return tree.unflatten(carry_structure, carry), None if outputs == () else outputs
 
 
 def associative_scan(f, elems, reverse=False, axis=0):

@@ -1,0 +1,851 @@
+"""The ops on TensorFlow tensors: eagerly, in a `tf.function`, and compiled by XLA."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import itertools
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import tensorflow as tf
+
+from ncps import tree
+from ncps.backends import common
+
+# ---- types and conversion
+
+
+def native_dtype(dtype):
+    try:
+        return tf.as_dtype(dtype)
+    except TypeError:
+        raise ValueError(f"Expected a type that TensorFlow has, such as 'float32'. Received: dtype={dtype!r}") from None
+
+
+def tensor(x):
+    if isinstance(x, tf.Tensor):
+        return x
+    return tf.convert_to_tensor(x if isinstance(x, tf.Variable) else common.as_array(x, "TensorFlow"))
+
+
+def floating(x):
+    x = tensor(x)
+    return x if x.dtype.is_floating else tf.cast(x, tf.float32)
+
+
+def boolean(x):
+    return tf.cast(tensor(x), tf.bool)
+
+
+def pair(x1, x2):
+    if is_tensor(x1):
+        return promoted(x1, beside(x1, x2))
+    return promoted(beside(x2, x1), x2) if is_tensor(x2) else promoted(x1, x2)
+
+
+def beside(x, number):
+    """`number` as a tensor; Python numbers take the type of `x`."""
+    fits = common.fits(number, x.dtype.is_floating, x.dtype.is_bool)
+    return tf.constant(number, x.dtype) if fits else tensor(number)
+
+
+def promoted(*xs):
+    """Tensors of one type: TensorFlow combines no others."""
+    xs = [tensor(x) for x in xs]
+    common_type = functools.reduce(promotion, (x.dtype for x in xs))
+    return [tf.cast(x, common_type) for x in xs]
+
+
+def promotion(a, b):
+    if a == b or b.is_bool or (a.is_floating and b.is_integer):
+        return a
+    if a.is_bool or (b.is_floating and a.is_integer):
+        return b
+    if tf.bfloat16 in (a, b):  # which NumPy promotes only where another package has told it how
+        return builtins.max(a, b, key=lambda dtype: dtype.size) if a.size != b.size else tf.float32
+    return tf.as_dtype(np.promote_types(a.as_numpy_dtype, b.as_numpy_dtype))
+
+
+def dims(shape):
+    """A shape that may hold scalar tensors, as one tensor."""
+    return tf.convert_to_tensor(tuple(shape), tf.int32)
+
+
+make = common.elementwise(tensor, floating, pair)
+unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
+
+
+def convert_to_tensor(x, dtype=None):
+    x = tensor(x)
+    return x if dtype is None else tf.cast(x, native_dtype(dtype))
+
+
+def convert_to_numpy(x):
+    return np.asarray(tensor(x).numpy())
+
+
+def is_tensor(x):
+    return isinstance(x, (tf.Tensor, tf.Variable))
+
+
+def shape(x):
+    x = x if is_tensor(x) else tensor(x)
+    if x.shape.is_fully_defined():
+        return tuple(x.shape)
+    found = tf.shape(x)
+    return tuple(found[i] if n is None else n for i, n in enumerate(x.shape))
+
+
+def dtype(x):
+    return (x if is_tensor(x) else tensor(x)).dtype.name
+
+
+def cast(x, dtype):
+    return tf.cast(tensor(x), native_dtype(dtype))
+
+
+def device(x=None):
+    place = tf.DeviceSpec.from_string((tf.constant(0.0) if x is None else x).device)
+    if place.device_type is None:  # not placed yet: while a function is traced
+        place = tf.DeviceSpec(device_type="GPU" if tf.config.list_logical_devices("GPU") else "CPU", device_index=0)
+    return "cpu" if place.device_type == "CPU" else f"{place.device_type.lower()}:{place.device_index}"
+
+
+def to_device(x, device):
+    with tf.device(device):
+        return tf.identity(tensor(x))
+
+
+# ---- creation
+
+
+def zeros(shape, dtype="float32"):
+    return tf.zeros(dims(shape), native_dtype(dtype))
+
+
+def ones(shape, dtype="float32"):
+    return tf.ones(dims(shape), native_dtype(dtype))
+
+
+def full(shape, fill_value, dtype="float32"):
+    return tf.broadcast_to(tf.cast(tensor(fill_value), native_dtype(dtype)), dims(shape))
+
+
+def zeros_like(x, dtype=None):
+    return tf.zeros_like(tensor(x), native_dtype(dtype) if dtype else None)
+
+
+def ones_like(x, dtype=None):
+    return tf.ones_like(tensor(x), native_dtype(dtype) if dtype else None)
+
+
+def full_like(x, fill_value, dtype=None):
+    x = tensor(x)
+    return tf.broadcast_to(tf.cast(tensor(fill_value), native_dtype(dtype) if dtype else x.dtype), tf.shape(x))
+
+
+def arange(start, stop=None, step=1, dtype=None):
+    start, stop = (0, start) if stop is None else (start, stop)
+    whole = tensor(start).dtype.is_integer and tensor(stop).dtype.is_integer and tensor(step).dtype.is_integer
+    default = tf.int32 if whole else tf.float32
+    dtype = native_dtype(dtype) if dtype else default
+    # TensorFlow counts in four types only, and never in integers between floats.
+    counted = dtype if dtype in (tf.int64, tf.float64) and (whole or dtype.is_floating) else default
+    return tf.cast(tf.range(*(tf.cast(x, counted) for x in (start, stop, step))), dtype)
+
+
+def linspace(start, stop, num=50, dtype="float32"):
+    return tf.cast(tf.constant(np.linspace(start, stop, num)), native_dtype(dtype))
+
+
+def eye(N, M=None, dtype="float32"):
+    return tf.eye(N, M, dtype=native_dtype(dtype))
+
+
+# ---- shapes
+
+
+def reshape(x, newshape):
+    return tf.reshape(tensor(x), dims(newshape))
+
+
+def transpose(x, axes=None):
+    return tf.transpose(tensor(x), axes)
+
+
+def swapaxes(x, axis1, axis2):
+    x = tensor(x)
+    axes = list(range(x.shape.rank))
+    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    return tf.transpose(x, axes)
+
+
+def moveaxis(x, source, destination):
+    x = tensor(x)
+    axes = list(range(x.shape.rank))
+    moved = axes.pop(source)
+    axes.insert(destination % x.shape.rank, moved)
+    return tf.transpose(x, axes)
+
+
+def expand_dims(x, axis):
+    return tf.expand_dims(tensor(x), axis)
+
+
+def squeeze(x, axis=None):
+    return tf.squeeze(tensor(x), axis)
+
+
+def broadcast_to(x, shape):
+    return tf.broadcast_to(tensor(x), dims(shape))
+
+
+def concatenate(xs, axis=0):
+    return tf.concat(promoted(*xs), axis)
+
+
+def stack(x, axis=0):
+    return tf.stack(promoted(*x), axis)
+
+
+def unstack(x, num=None, axis=0):
+    return tf.unstack(tensor(x), num, axis)
+
+
+def split(x, indices_or_sections, axis=0):
+    if isinstance(indices_or_sections, int):
+        return tf.split(tensor(x), indices_or_sections, axis)
+    bounds = [0, *(int(i) for i in indices_or_sections)]
+    return tf.split(tensor(x), [*(b - a for a, b in itertools.pairwise(bounds)), -1], axis)
+
+
+def repeat(x, repeats, axis=None):
+    return tf.repeat(tensor(x), repeats, axis)
+
+
+def tile(x, repeats):
+    return tf.tile(tensor(x), dims(repeats))
+
+
+def flip(x, axis=None):
+    x = tensor(x)
+    return tf.reverse(x, tuple(range(x.shape.rank)) if axis is None else (axis,))
+
+
+def pad(x, pad_width, constant_values=0):
+    x = tensor(x)
+    return tf.pad(x, [dims(widths) for widths in pad_width], constant_values=tf.cast(tensor(constant_values), x.dtype))
+
+
+def roll(x, shift, axis=None):
+    x = tensor(x)
+    if axis is None:
+        return tf.reshape(tf.roll(tf.reshape(x, (-1,)), shift, 0), tf.shape(x))
+    return tf.roll(x, shift, axis)
+
+
+def diagonal(x):
+    return tf.linalg.diag_part(tensor(x))
+
+
+def offsets(x):
+    """How far each element of the last two axes is above the diagonal."""
+    rows, columns = shape(x)[-2:]
+    return tf.range(columns) - tf.range(rows)[:, None]
+
+
+def triu(x, k=0):
+    x = tensor(x)
+    return tf.where(offsets(x) >= k, x, tf.zeros((), x.dtype))
+
+
+def tril(x, k=0):
+    x = tensor(x)
+    return tf.where(offsets(x) <= k, x, tf.zeros((), x.dtype))
+
+
+# ---- arithmetic
+
+
+def kept(function):
+    # TensorFlow refuses integers, which stay as they are.
+    return lambda x: function(x) if x.dtype.is_floating else x
+
+
+add = binary(tf.add)
+subtract = binary(tf.subtract)
+multiply = binary(tf.multiply)
+divide = real_binary(tf.divide)
+floor_divide = binary(tf.math.floordiv)
+mod = binary(tf.math.floormod)
+power = binary(tf.pow)
+maximum = binary(tf.maximum)
+minimum = binary(tf.minimum)
+
+
+def clip(x, x_min, x_max):
+    return minimum(maximum(tensor(x), x_min), x_max)
+
+
+negative = unary(tf.negative)
+absolute = unary(tf.abs)
+sign = unary(tf.sign)
+square = unary(tf.square)
+sqrt = real(tf.sqrt)
+rsqrt = real(tf.math.rsqrt)
+reciprocal = real(tf.math.reciprocal)
+exp = real(tf.exp)
+expm1 = real(tf.math.expm1)
+log = real(tf.math.log)
+log1p = real(tf.math.log1p)
+sin = real(tf.sin)
+cos = real(tf.cos)
+tan = real(tf.tan)
+arctan = real(tf.atan)
+sinh = real(tf.sinh)
+cosh = real(tf.cosh)
+tanh = real(tf.tanh)
+erf = real(tf.math.erf)
+floor = unary(kept(tf.floor))
+ceil = unary(kept(tf.math.ceil))
+round = unary(kept(tf.round))
+
+# ---- reductions
+
+
+def countable(x):
+    x = tensor(x)
+    return tf.cast(x, tf.int32) if x.dtype.is_bool else x
+
+
+sum = reduction(tf.reduce_sum, countable)
+mean = reduction(tf.reduce_mean, floating)
+max = reduction(tf.reduce_max)
+min = reduction(tf.reduce_min)
+prod = reduction(tf.reduce_prod, countable)
+var = reduction(tf.math.reduce_variance, floating)
+std = reduction(tf.math.reduce_std, floating)
+logsumexp = reduction(tf.reduce_logsumexp, floating)
+norm = reduction(lambda x, axis, keepdims: tf.sqrt(tf.reduce_sum(x * x, axis, keepdims)), floating)
+all = reduction(tf.reduce_all, boolean)
+any = reduction(tf.reduce_any, boolean)
+
+
+def argmax(x, axis=-1):
+    return tf.argmax(tensor(x), axis, tf.int32)
+
+
+def argmin(x, axis=-1):
+    return tf.argmin(tensor(x), axis, tf.int32)
+
+
+def cumsum(x, axis=0):
+    return tf.cumsum(tensor(x), axis)
+
+
+def cumprod(x, axis=0):
+    return tf.math.cumprod(tensor(x), axis)
+
+
+# ---- linear algebra
+
+
+def product(x1, x2):
+    # tf.matmul has no vectors, and would repeat one matrix for a whole batch.
+    if x1.shape.rank == 1 or x2.shape.rank <= 2:
+        contracted = [x1.shape.rank - 1, builtins.max(x2.shape.rank - 2, 0)]
+        return tf.tensordot(x1, x2, contracted)
+    return tf.matmul(x1, x2)
+
+
+matmul = binary(product)
+outer = binary(lambda x1, x2: tf.tensordot(tf.reshape(x1, (-1,)), tf.reshape(x2, (-1,)), 0))
+
+
+def tensordot(x1, x2, axes=2):
+    return tf.tensordot(*pair(x1, x2), axes)
+
+
+def einsum(subscripts, *operands):
+    return tf.einsum(subscripts, *promoted(*operands))
+
+
+# ---- comparison
+
+
+def logical(function):
+    return lambda x1, x2: function(boolean(x1), boolean(x2))
+
+
+def test(function, integers):
+    # TensorFlow refuses integers, which are always finite.
+    return unary(lambda x: function(x) if x.dtype.is_floating else tf.fill(tf.shape(x), integers))
+
+
+equal = binary(tf.equal)
+not_equal = binary(tf.not_equal)
+greater = binary(tf.greater)
+greater_equal = binary(tf.greater_equal)
+less = binary(tf.less)
+less_equal = binary(tf.less_equal)
+logical_and = binary(logical(tf.logical_and))
+logical_or = binary(logical(tf.logical_or))
+logical_not = unary(lambda x: tf.logical_not(boolean(x)))
+isnan = test(tf.math.is_nan, False)
+isinf = test(tf.math.is_inf, False)
+isfinite = test(tf.math.is_finite, True)
+
+
+def where(condition, x1, x2):
+    return tf.where(boolean(condition), *pair(x1, x2))
+
+
+# ---- indexing
+
+
+def take(x, indices, axis=0):
+    return tf.gather(tensor(x), tensor(indices), axis=axis)
+
+
+def take_along_axis(x, indices, axis=-1):
+    return tf.experimental.numpy.take_along_axis(tensor(x), tensor(indices), axis)
+
+
+def segment_sum(data, segment_ids, num_segments, sorted=False):
+    # tf.math.segment_sum is for sorted ids, but ends with the last of them, whatever num_segments says.
+    return tf.math.unsorted_segment_sum(tensor(data), tensor(segment_ids), num_segments)
+
+
+def one_hot(x, num_classes, dtype="float32"):
+    x = tensor(x)
+    return tf.cast(x[..., None] == tf.range(num_classes, dtype=x.dtype), native_dtype(dtype))
+
+
+def slice(inputs, start_indices, shape):
+    return tf.slice(tensor(inputs), dims(start_indices), dims(shape))
+
+
+def slice_update(inputs, start_indices, updates):
+    inputs = tensor(inputs)
+    updates, start = tf.cast(tensor(updates), inputs.dtype), dims(start_indices)
+    if inputs.shape.rank == 0:
+        return updates
+    return tf.raw_ops.TensorStridedSliceUpdate(
+        input=inputs, begin=start, end=start + tf.shape(updates), strides=tf.ones_like(start), value=updates
+    )
+
+
+def sort(x, axis=-1):
+    return tf.sort(tensor(x), axis)
+
+
+def argsort(x, axis=-1):
+    return tf.argsort(tensor(x), axis, stable=True)
+
+
+def searchsorted(sorted_sequence, values, side="left"):
+    edges, values = pair(sorted_sequence, values)
+    return tf.reshape(tf.searchsorted(edges, tf.reshape(values, (-1,)), side), tf.shape(values))
+
+
+# ---- activations
+
+relu = unary(tf.nn.relu)
+sigmoid = real(tf.sigmoid)
+softplus = real(tf.math.softplus)
+silu = real(tf.nn.silu)
+
+
+def gelu(x, approximate=True):
+    return tf.nn.gelu(floating(x), approximate)
+
+
+def elu(x, alpha=1.0):
+    x = floating(x)
+    return tf.where(x > 0, x, tf.cast(alpha, x.dtype) * tf.math.expm1(tf.minimum(x, 0)))
+
+
+def leaky_relu(x, negative_slope=0.2):
+    return tf.nn.leaky_relu(floating(x), negative_slope)
+
+
+def softmax(x, axis=-1):
+    return tf.nn.softmax(floating(x), axis)
+
+
+def log_softmax(x, axis=-1):
+    return tf.nn.log_softmax(floating(x), axis)
+
+
+# ---- random: stateless draws, whose seeds come from a variable
+
+
+class SeedGenerator(tf.Module):
+    """A seed and the number of draws so far: [seed, draws]."""
+
+    def __init__(self, seed=None):
+        super().__init__()
+        with tf.init_scope():  # a function that is being traced would own the variable
+            self.state = tf.Variable(seed_of(fresh_seed() if seed is None else seed), trainable=False)
+
+    def next(self):
+        seed = self.state.read_value()
+        self.state.assign_add((0, 1))
+        return seed
+
+
+def fresh_seed():
+    return int(np.random.SeedSequence().generate_state(1)[0])
+
+
+def seed_of(number):
+    return tf.constant((int(number) % 2**63, 0), tf.int64)
+
+
+@functools.cache
+def global_generator():
+    return SeedGenerator()
+
+
+class Draws(threading.local):
+    """How draws from generators get their seeds in this thread; None: from the generator's variable."""
+
+    draw = None
+
+
+draws = Draws()
+
+
+@contextmanager
+def drawing(draw):
+    before, draws.draw = draws.draw, draw
+    try:
+        yield
+    finally:
+        draws.draw = before
+
+
+def next_seed(generator):
+    """The next seed of any generator that has a `state` and a `next()`."""
+    return generator.next() if draws.draw is None else draws.draw(generator)
+
+
+def at_step(function, index):
+    """`function` as step `index` of a loop: where seeds do not come from a variable, each step has its own."""
+
+    def step(*args):
+        outer = draws.draw
+        if outer is None:
+            return function(*args)
+        with drawing(lambda generator: tf.random.fold_in(outer(generator), index)):
+            return function(*args)
+
+    return step
+
+
+def random_seed_generator(seed=None):
+    return SeedGenerator(seed)
+
+
+def random_set_seed(seed):
+    global_generator().state.assign(seed_of(seed))
+
+
+def generator(seed):
+    if isinstance(seed, (int, np.integer)):
+        return seed_of(seed)
+    return next_seed(global_generator() if seed is None else seed)
+
+
+def random_normal(shape, mean=0.0, stddev=1.0, dtype="float32", seed=None):
+    return tf.random.stateless_normal(dims(shape), generator(seed), mean, stddev, native_dtype(dtype))
+
+
+def random_uniform(shape, minval=0.0, maxval=1.0, dtype="float32", seed=None):
+    return tf.random.stateless_uniform(dims(shape), generator(seed), minval, maxval, native_dtype(dtype))
+
+
+def random_randint(shape, minval, maxval, dtype="int32", seed=None):
+    dtype = native_dtype(dtype)
+    drawn = dtype if dtype in (tf.int32, tf.int64) else tf.int32
+    return tf.cast(tf.random.stateless_uniform(dims(shape), generator(seed), minval, maxval, drawn), dtype)
+
+
+def random_bernoulli(shape, probability=0.5, seed=None):
+    return random_uniform(shape, seed=seed) < probability
+
+
+def random_dropout(inputs, rate, seed=None):
+    inputs = floating(inputs)
+    kept = random_bernoulli(shape(inputs), 1 - rate, seed)
+    return tf.where(kept, inputs / (1 - rate), tf.zeros_like(inputs)) if rate < 1 else tf.zeros_like(inputs)
+
+
+# ---- control
+
+
+def traced(function, leaves):
+    """The trace of a function of tensors, apart from the graph: it tells what comes out and what is captured."""
+    with tf.name_scope("outline"):
+        specs = [tf.TensorSpec(x.shape, x.dtype) for x in leaves]
+        return tf.function(function, autograph=False).get_concrete_function(*specs)
+
+
+def wider(a, b):
+    """The shape of tensors that have either shape."""
+    if a.rank != b.rank:
+        raise ValueError(f"Expected a loop to keep the shapes of its state. Received: {a} and then {b}")
+    return tf.TensorShape([m if m == n else None for m, n in zip(a, b, strict=True)])
+
+
+def steps_of(xs, length):
+    """Number of steps of a scan: a scalar tensor where it is unknown."""
+    leaves = tree.flatten(xs)[0]
+    known = [x for x in leaves if x.shape[0] is not None]
+    if known or not leaves and not is_tensor(length):
+        return common.scan_length(known, length)
+    return tf.shape(leaves[0])[0] if length is None else length
+
+
+def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
+    init, xs = tree.map(tensor, init), tree.map(tensor, xs)
+    steps = steps_of(xs, length)
+    if isinstance(steps, int) and (unroll or tf.executing_eagerly()):
+        return unrolled_scan(f, init, xs, steps, reverse)
+    return looped_scan(f, init, xs, steps, reverse)
+
+
+def unrolled_scan(f, carry, xs, steps, reverse):
+    leaves, structure = tree.flatten(xs)
+    slices = [tf.unstack(x, steps) for x in leaves]  # the gradient of x[t] would be as large as x, at every step
+    outputs = []
+    for t in reversed(range(steps)) if reverse else range(steps):
+        carry, y = at_step(f, t)(carry, tree.unflatten(structure, [x[t] for x in slices]))
+        outputs.append(y)
+    if reverse:
+        outputs.reverse()
+    return carry, tree.map(lambda *ys: tf.stack(ys), *outputs)
+
+
+def looped_scan(f, init, xs, steps, reverse):
+    carry, carry_structure = tree.flatten(init)
+    slices, structure = tree.flatten(xs)
+    count, found = len(carry), {}
+
+    def step(*leaves):
+        state, y = f(tree.unflatten(carry_structure, leaves[:count]), tree.unflatten(structure, leaves[count:]))
+        y, found["y"] = tree.flatten(tree.map(tensor, y))
+        state, returned = tree.flatten(state)
+        if returned != carry_structure:
+            raise ValueError(f"Expected a scan to keep the structure of its state. Received: {returned}")
+        return [tensor(x) for x in state], y
+
+    # A loop wants to know beforehand what it carries and what it collects.
+    outline = traced(step, [*carry, *(x[0] for x in slices)]).structured_outputs
+    invariants = [wider(x.shape, spec.shape) for x, spec in zip(carry, outline[0], strict=True)]
+    inputs = [tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x) for x in slices]
+    outputs = [tf.TensorArray(spec.dtype, steps, element_shape=spec.shape) for spec in outline[1]]
+
+    def body(i, carry, outputs):
+        t = steps - 1 - i if reverse else i
+        carry, y = at_step(step, t)(*carry, *(x.read(t) for x in inputs))
+        return i + 1, carry, [array.write(t, leaf) for array, leaf in zip(outputs, y, strict=True)]
+
+    _, carry, outputs = tf.while_loop(
+        lambda i, *_: i < steps,
+        body,
+        (tf.constant(0), carry, outputs),
+        (tf.TensorShape(()), invariants, [tf.TensorShape(None)] * len(outputs)),
+        maximum_iterations=steps,  # XLA lays out the memory of the backward pass by it
+    )
+    stacked = [array.stack() for array in outputs]
+    return tree.unflatten(carry_structure, carry), tree.unflatten(found["y"], stacked)
+
+
+def associative_scan(f, elems, reverse=False, axis=0):
+    elems = tree.map(tensor, elems)
+    if tree.flatten(elems)[0][0].shape[axis] is None:
+        raise ValueError(
+            f"Expected elements whose number along the axis {axis} is known while tensorflow traces. Received: None. "
+            f"Give the function an input signature with this length, or use ops.scan."
+        )
+    at = axis % tree.flatten(elems)[0][0].shape.rank
+
+    def merged(x, shape):
+        lengths = tf.shape(x)  # for the unknown ones: x has one axis more, the two that are merged
+        return tf.reshape(x, dims(lengths[i + (i > at)] if n is None else n for i, n in enumerate(shape)))
+
+    return common.associative_scan(tf.concat, tf.stack, f, elems, reverse, axis, merged)
+
+
+def cond(pred, true_fn, false_fn):
+    if not is_tensor(pred):
+        return true_fn() if pred else false_fn()
+    found = {}
+
+    def branch(function):
+        def run():
+            leaves, found["structure"] = tree.flatten(function())
+            return [tensor(x) for x in leaves]
+
+        return run
+
+    leaves = tf.cond(boolean(pred), branch(true_fn), branch(false_fn))
+    return tree.unflatten(found["structure"], leaves)
+
+
+def while_loop(cond, body, loop_vars, maximum_iterations=None):
+    leaves, structure = tree.flatten(tuple(loop_vars))
+
+    def step(i, leaves):
+        result = at_step(body, i)(*tree.unflatten(structure, leaves))
+        result = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+        return i + 1, [tensor(x) for x in tree.flatten(result)[0]]
+
+    _, leaves = tf.while_loop(
+        lambda _, leaves: boolean(cond(*tree.unflatten(structure, leaves))),
+        step,
+        (tf.constant(0), [tensor(x) for x in leaves]),
+        maximum_iterations=maximum_iterations,
+    )
+    return tree.unflatten(structure, leaves)
+
+
+def fori_loop(lower, upper, body_fun, init_val):
+    if tf.executing_eagerly():
+        for i in range(int(lower), int(upper)):
+            init_val = body_fun(i, init_val)
+        return init_val
+    start = tensor(lower)
+    return while_loop(lambda i, _: i < upper, lambda i, x: (i + 1, body_fun(i, x)), (start, init_val))[1]
+
+
+def vectorized_map(function, elements):
+    leaves, structure = tree.flatten(elements)
+    found = {}
+
+    def run(leaves):
+        results, found["structure"] = tree.flatten(function(tree.unflatten(structure, leaves)))
+        return [tensor(x) for x in results]
+
+    results = tf.vectorized_map(run, [tensor(x) for x in leaves])
+    return tree.unflatten(found["structure"], results)
+
+
+def checkpoint(function):
+    def op(*args, **kwargs):
+        # Eagerly, nothing tells which tensors a function captures, and their gradients would be lost.
+        return function(*args, **kwargs) if tf.executing_eagerly() else Recomputed(function, args, kwargs)()
+
+    return op
+
+
+class Recomputed:
+    """One call of a function, whose backward pass runs it again, with the seeds that its first run had.
+
+    `tf.recompute_grad` draws anew and loses the gradients of captured tensors.
+    """
+
+    def __init__(self, function, args, kwargs):
+        leaves, self.structure = tree.flatten((args, kwargs))
+        self.function, self.leaves, self.used = function, [tensor(x) for x in leaves], []
+        with drawing(self.note):
+            trace = traced(self.run, self.leaves)
+        self.captured = [x for x in trace.captured_inputs if x.dtype.is_floating]
+        self.seeds = [(generator, next_seed(generator)) for generator in self.used]
+
+    def note(self, generator):
+        if not builtins.any(generator is known for known in self.used):
+            self.used.append(generator)
+        return tf.zeros(2, generator.state.dtype)
+
+    def run(self, *leaves):
+        args, kwargs = tree.unflatten(self.structure, leaves)
+        outputs, self.out_structure = tree.flatten(self.function(*args, **kwargs))
+        return [tensor(x) for x in outputs]
+
+    def seeded(self, *leaves):
+        numbers = itertools.count()
+
+        def draw(generator):
+            seed = next(seed for known, seed in self.seeds if known is generator)
+            return tf.random.fold_in(seed, next(numbers))
+
+        with drawing(draw):
+            return self.run(*leaves)
+
+    def __call__(self):
+        count = len(self.leaves)
+
+        @tf.custom_gradient
+        def call(*leaves):
+            return self.seeded(*leaves[:count]), functools.partial(self.backward, leaves)
+
+        return tree.unflatten(self.out_structure, call(*self.leaves, *self.captured))
+
+    def backward(self, leaves, *upstream, variables=()):
+        count = len(self.leaves)
+        again = after(leaves[:count], upstream)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([x for x in again if x.dtype.is_floating])
+            tape.watch([*self.captured, *variables])
+            outputs = self.seeded(*again)
+        real = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.dtype.is_floating]
+        sources = [*again, *self.captured, *variables]
+        found = tape.gradient([y for y, _ in real], sources, [g for _, g in real])
+        inputs = len(sources) - len(variables)
+        return (found[:inputs], found[inputs:]) if variables else found
+
+
+def after(leaves, upstream):
+    """`leaves`, known only once `upstream` is: a compiler would find that the forward pass has the results already."""
+    first = next((g for g in upstream if g.dtype.is_floating), None)
+    if first is None:
+        return [tf.identity(x) for x in leaves]
+    first = tf.reduce_max(tf.reshape(first, (-1,))[:1])
+    zero = tf.where(tf.math.is_nan(first) | True, tf.zeros_like(first), first)
+    return [x + tf.cast(zero, x.dtype) if x.dtype.is_floating else tf.identity(x) for x in leaves]
+
+
+def custom_gradient(function, forward, backward):
+    def op(*args):
+        leaves, structure = tree.flatten(args)
+        found = {}
+
+        @tf.custom_gradient
+        def call(*leaves):
+            inputs = tree.unflatten(structure, leaves)
+            outputs, residuals = forward(*inputs)
+            outputs, found["structure"] = tree.flatten(outputs)
+
+            def gradient(*upstream, variables=None):
+                cotangents = tree.unflatten(found["structure"], upstream)
+                gradients = common.per_leaf(inputs, common.gradients_of(backward, residuals, cotangents, inputs))
+                return gradients if variables is None else (gradients, [None] * len(variables))
+
+            return [tensor(x) for x in outputs], gradient
+
+        return tree.unflatten(found["structure"], call(*(tensor(x) for x in leaves)))
+
+    return op
+
+
+stop_gradient = unary(tf.stop_gradient)
+
+
+def value_and_grad(function):
+    def op(*args):
+        leaves, structure = tree.flatten(args)
+        leaves = [tf.identity(tensor(x)) for x in leaves]  # a tensor that is given twice has two gradients
+        real_leaves = [x for x in leaves if x.dtype.is_floating]
+        with tf.GradientTape() as tape:
+            tape.watch(real_leaves)
+            value = function(*tree.unflatten(structure, leaves))
+        gradients = tape.gradient(value, real_leaves, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        found = iter([tf.convert_to_tensor(x) for x in gradients])  # some are sparse
+        gradients = tree.unflatten(structure, [next(found) if x.dtype.is_floating else None for x in leaves])
+        return value, gradients[0] if len(args) == 1 else gradients
+
+    return op

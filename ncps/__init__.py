@@ -1,11 +1,8 @@
 """Liquid neural networks, written once and native on torch, jax, mlx, tensorflow, keras and NumPy."""
 
-from ncps import layers as layers
-from ncps import ops as ops
-from ncps import wirings as wirings
+from ncps import layers as layers, ops as ops, wirings as wirings
 from ncps._version import __version__ as __version__
-from ncps.backend import NCPSBackend as NCPSBackend
-from ncps.backend import backend_scope as backend_scope
+from ncps.backend import NCPSBackend as NCPSBackend, backend_scope as backend_scope
 from ncps.errors import UnsupportedOperationError as UnsupportedOperationError
 from ncps.layers import Sequential as Sequential
 from ncps.seeds import set_seed as set_seed

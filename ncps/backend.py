@@ -41,7 +41,7 @@ NATIVE_BASE = "Layer"
 
 
 class _Active(threading.local):
-    """The innermost scope of this thread. (`ContextVar.set` cannot be traced by torch.compile; this can.)"""
+    """The innermost scope of this thread. `ContextVar.set` cannot be traced by torch.compile; this can."""
 
     backend: str | None = None
     ops: dict[str, Callable[..., Any]] | None = None
@@ -275,7 +275,9 @@ class NCPSBackend:
                 continue
             cls._hint(name)
             return name
-        raise RuntimeError(f"No backend can be initialised. Install one: pip install \"ncps[torch]\". {' '.join(reasons)}")
+        raise RuntimeError(
+            f'No backend can be initialised. Install one: pip install "ncps[torch]". {" ".join(reasons)}'
+        )
 
     @classmethod
     def _hint(cls, name: str) -> None:
@@ -283,8 +285,8 @@ class NCPSBackend:
         others = [other for other in cls.available_backends() if other in DETECTED and other not in (name, "numpy")]
         if name == "mlx" and others and cls.ops_of(name)["device"](None) == "cpu":
             warnings.warn(
-                f"ncps chose the backend 'mlx', which runs on the CPU here; {others[0]!r} is installed and likely faster: "
-                f"set NCPS_BACKEND={others[0]} or call ncps.set_backend({others[0]!r}).",
+                f"ncps chose the backend 'mlx', which runs on the CPU here; {others[0]!r} is installed and likely "
+                f"faster: set NCPS_BACKEND={others[0]} or call ncps.set_backend({others[0]!r}).",
                 stacklevel=2,
             )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +17,14 @@ class _Seeds:
 
     def __init__(self) -> None:
         self.given: int | None = None
-        self.value = int(np.random.SeedSequence().entropy or 0)  # nobody set one: every process draws its own
+        self.value = secrets.randbits(64)  # nobody set one: every process draws its own
         self.layers = itertools.count()
 
 
 _seeds = _Seeds()
 
 
-def set_seed(seed: int) -> None:
+def set_seed(seed: Any) -> None:
     """Makes all that follows repeatable: the weights of the layers made from now on, and random ops.
 
     The same seed gives the same weights on every backend; draws of `ncps.ops.random` are each framework's own.
@@ -37,7 +39,7 @@ def set_seed(seed: int) -> None:
         >>> import ncps
         >>> ncps.set_seed(0)
     """
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not seed >= 0:
         raise ValueError(f"Expected an integer from 0. Received: seed={seed!r}")
     _seeds.given = _seeds.value = int(seed)
     _seeds.layers = itertools.count()

@@ -54,8 +54,8 @@ def serialize(value: Any) -> Any:
     cls = next((base for base in type(value).__mro__ if base in _names), None)
     if cls is None or cls.__name__ != type(value).__name__:
         raise TypeError(
-            f"Expected data or an object of a registered class. Received: {type(value).__qualname__}. Register the class "
-            f'with @ncps.register_serializable("package") and give it get_config and from_config.'
+            f"Expected data or an object of a registered class. Received: {type(value).__qualname__}. Register the "
+            f'class with @ncps.register_serializable("package") and give it get_config and from_config.'
         )
     return {"class_name": _names[cls], "config": value.get_config()}
 

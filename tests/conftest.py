@@ -1,11 +1,16 @@
 """Fixtures for all tests."""
 
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "jax")  # others: set it before pytest starts
+
+_BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
 
 _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
 
@@ -29,3 +34,14 @@ def ncps_101() -> Path:
             if not folder.is_dir():  # else another test process was faster
                 raise
     return folder
+
+
+@pytest.fixture(params=_BACKENDS)
+def backend(request):
+    """Each backend in turn, active during the test; skipped where its framework is not installed."""
+    from ncps.backend import NCPSBackend, backend_scope
+
+    if request.param not in NCPSBackend.available_backends():
+        pytest.skip(f"{request.param} is not installed")
+    with backend_scope(request.param):
+        yield request.param

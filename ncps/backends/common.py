@@ -178,7 +178,7 @@ def associative_scan(
         pairs = f(cut(x, 0, length - 1, 2), cut(x, 1, None, 2))
         odd = prefixes(pairs, length // 2)
         begin = cut(x, 0, 1)
-        if length > 2:  # noqa: PLR2004
+        if length > 2:
             even = f(cut(odd, 0, (length - 1) // 2), cut(x, 2, None, 2))
             begin = tree.map(lambda a, b: concatenate([a, b], axis), begin, even)
         return tree.map(interleave, begin, odd)
@@ -205,7 +205,8 @@ def gradients_of(backward: Function, residuals: Any, cotangents: Any, args: tupl
         gradients = (gradients,)
     if len(gradients) != len(args):
         raise ValueError(
-            f"Expected the backward function to return one gradient per argument, {len(args)}. Received: {len(gradients)}"
+            f"Expected the backward function to return one gradient per argument, {len(args)}. Received: "
+            f"{len(gradients)}"
         )
     return tuple(gradients)
 
@@ -224,8 +225,8 @@ def per_leaf(arg: Any, gradient: Any) -> list[Any]:
 def no_gradients(*_: Any, **__: Any) -> Any:
     """Raises the error of a backend that has no gradients."""
     raise UnsupportedOperationError(
-        "The numpy backend runs networks but has no gradients: train on torch, jax, mlx, tensorflow or keras, then load "
-        "the weights here."
+        "The numpy backend runs networks but has no gradients: train on torch, jax, mlx, tensorflow or keras, then "
+        "load the weights here."
     )
 
 

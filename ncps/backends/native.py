@@ -1,11 +1,13 @@
-"""What the native base classes share. A native base makes a layer the framework's own module; it provides
+"""What the native base classes share.
+
+A native base makes a layer the framework's own module; it provides
 
 - ``__init__(name, dtype)`` and the framework's entry point (``forward`` or ``__call__``), which calls `Layer.run`;
-- ``make_weight(name, value, trainable, constraint)`` and ``make_buffer(array)``: what the framework tracks as a parameter,
-  and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
+- ``make_weight(name, value, trainable, constraint)`` and ``make_buffer(array)``: what the framework tracks as a
+  parameter, and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
 - ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs;
-- ``native_dtype()``, ``native_config()`` and ``bound(cls)``, called once for each bound class.
+- ``native_dtype()``, ``native_config()`` and ``bound(layer)``, called once for each bound class.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class NativeLayer:
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__()
         self._given_name = name
-        self._dtype_name = str(np.dtype(dtype)) if dtype not in (None, "bfloat16") and not isinstance(dtype, str) else dtype
+        self._dtype_name = (
+            str(np.dtype(dtype)) if dtype not in (None, "bfloat16") and not isinstance(dtype, str) else dtype
+        )
         if dtype is not None:
             ops.zeros((), self._dtype_name)  # raises what the backend says of a type that it does not have
         self.built = False
@@ -54,5 +58,5 @@ class NativeLayer:
         return False
 
     @staticmethod
-    def bound(cls: type) -> None:
+    def bound(layer: type) -> None:
         pass

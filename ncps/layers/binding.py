@@ -16,8 +16,11 @@ from ncps.backend import NCPSBackend
 class LayerMeta(type):
     """Instantiating a layer class instantiates its binding to the active backend, or what was registered for it."""
 
+    bound_to: str | None
+
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls.bound_to is None:  # type: ignore[attr-defined]
+        """An instance of the class bound to the active backend."""
+        if cls.bound_to is None:
             replacement = NCPSBackend.replacement_of(cls)
             return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)
         layer = super().__call__(*args, **kwargs)
@@ -28,16 +31,21 @@ class LayerMeta(type):
 @functools.cache
 def bind(cls: type, backend: str) -> type:
     """The class of `cls` under `backend`."""
-    native = NCPSBackend.native_base(backend)
+    native: Any = NCPSBackend.native_base(backend)
     meta = type(native)
     if issubclass(LayerMeta, meta):
         meta = LayerMeta
     elif not issubclass(meta, LayerMeta):
         meta = combined(meta)
     # Logic first, native last: what the layer defines goes before what its framework does.
-    names = {"bound_to": backend, "__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
+    names = {
+        "bound_to": backend,
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+    }
     bound = meta(cls.__name__, (cls, native), names)
-    native.bound(bound)  # type: ignore[attr-defined]
+    native.bound(bound)
     return bound
 
 
@@ -45,7 +53,7 @@ def bind(cls: type, backend: str) -> type:
 def combined(meta: type) -> type:
     """A metaclass that binds layers and does what the framework's own does."""
     both = type(f"Bound{meta.__name__}", (LayerMeta, meta), {})
-    copyreg.pickle(both, reduce_class)  # type: ignore[arg-type]
+    copyreg.pickle(both, reduce_class)
     return both
 
 
@@ -54,4 +62,4 @@ def reduce_class(cls: Any) -> Any:
     return (bind, (cls.__bases__[0], cls.bound_to)) if vars(cls).get("bound_to") else cls.__qualname__
 
 
-copyreg.pickle(LayerMeta, reduce_class)  # type: ignore[arg-type]
+copyreg.pickle(LayerMeta, reduce_class)

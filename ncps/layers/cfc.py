@@ -107,7 +107,7 @@ class CfCCell(HoistingCell):
     def build_masked(self, mask: np.ndarray) -> None:
         """Builds the cell without backbone for the synapses of `mask` (F + H, H), which all heads share."""
         heads = len(HEADS[self.mode])
-        self._mask = self.make_buffer(np.tile(mask, (1, heads)).astype(bool))  # type: ignore[attr-defined]
+        self._mask = self.make_buffer(np.tile(mask, (1, heads)).astype(bool))
         self.masked = True
         self.ensure_built((None, mask.shape[0] - self.units))
 
@@ -171,7 +171,7 @@ class CfCCell(HoistingCell):
         """The state that the heads describe."""
         n, activation = self.units, activations.get(self.head_activation)
         if self.mode == "pure":
-            t = timespan if own_timespan is None else own_timespan
+            t: Any = timespan if own_timespan is None else own_timespan
             return self.A - self.A * ops.exp(-t * (ops.absolute(self.w_tau) + ops.absolute(heads))) * heads
         f, g = activation(heads[..., :n]), activation(heads[..., n : 2 * n])
         gate = heads[..., 2 * n : 3 * n]
@@ -189,7 +189,8 @@ class WiredCfCCell(HoistingCell):
         units: number of fully connected neurons, or a wiring.
         mode: see `CfCCell`.
         head_activation: see there.
-        fully_recurrent: all neurons of a layer see one another, as in ncps 1.0.1; else only along the wiring's synapses.
+        fully_recurrent: all neurons of a layer see one another, as in ncps 1.0.1, or only along the wiring's
+            synapses.
         options: `input_size`, `name`, `dtype`.
 
     Example:
@@ -214,7 +215,11 @@ class WiredCfCCell(HoistingCell):
         self.mode = check_mode(mode)
         self.head_activation = head_activation
         self.fully_recurrent = fully_recurrent
-        inner = {"backbone_layers": 0, "head_activation": head_activation, "dtype": options.get("dtype")}
+        inner: dict[str, Any] = {
+            "backbone_layers": 0,
+            "head_activation": head_activation,
+            "dtype": options.get("dtype"),
+        }
         self.cells = List([CfCCell(len(neurons), mode, **inner) for neurons in self.wiring.layers])
 
     @property
@@ -234,8 +239,8 @@ class WiredCfCCell(HoistingCell):
         for cell, mask in zip(self.cells, layer_masks(wiring, layers, self.fully_recurrent), strict=True):
             cell.build_masked(mask)
         order = np.concatenate(layers)
-        self._order = self.make_buffer(order.astype(np.int32))  # type: ignore[attr-defined]
-        self._position = self.make_buffer(np.argsort(order).astype(np.int32))  # type: ignore[attr-defined]
+        self._order = self.make_buffer(order.astype(np.int32))
+        self._position = self.make_buffer(np.argsort(order).astype(np.int32))
         self.wiring = wiring
         self.units = self.units if isinstance(self.units, int) else wiring
 
@@ -279,9 +284,10 @@ class WiredCfCCell(HoistingCell):
 def layer_masks(wiring: Wiring, layers: list[list[int]], fully_recurrent: bool) -> list[np.ndarray]:
     """For each layer, which sources reach which neurons: those of the layer before (or the inputs), then its own."""
     synapses = wiring.adjacency_matrix != 0
+    sensory = np.asarray(wiring.sensory_adjacency_matrix) != 0
     masks = []
     for i, own in enumerate(layers):
-        before = wiring.sensory_adjacency_matrix[:, own] != 0 if i == 0 else synapses[np.ix_(layers[i - 1], own)]
+        before = sensory[:, own] if i == 0 else synapses[np.ix_(layers[i - 1], own)]
         recurrent = np.ones((len(own), len(own)), bool) if fully_recurrent else synapses[np.ix_(own, own)]
         masks.append(np.concatenate([before, recurrent]))
     return masks
@@ -331,23 +337,26 @@ class CfC(CellSequence):
         fully_recurrent: bool | None = None,
         **options: Any,
     ) -> None:
-        backbone = {
+        backbone: dict[str, Any] = {
             "backbone_units": backbone_units,
             "backbone_layers": backbone_layers,
             "backbone_activation": backbone_activation,
             "backbone_dropout": backbone_dropout,
         }
         given = {name: value for name, value in backbone.items() if value is not None}
-        common = {"mode": mode, "head_activation": head_activation, "dtype": options.get("dtype")}
+        common: dict[str, Any] = {"mode": mode, "head_activation": head_activation, "dtype": options.get("dtype")}
         cell: HoistingCell
         if isinstance(units, Wiring):
             if given:
                 raise ValueError(
-                    f"A wired CfC has no backbone. Received: {given} with a wiring. Leave them out, or give a number of units."
+                    f"A wired CfC has no backbone. Received: {given} with a wiring. Leave them out, or give a "
+                    f"number of units."
                 )
             cell = WiredCfCCell(units, fully_recurrent=fully_recurrent is not False, **common)
         elif fully_recurrent is False:
-            raise ValueError("Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units.")
+            raise ValueError(
+                "Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units."
+            )
         else:
             cell = CfCCell(units, **given, **common)
         super().__init__(cell, return_sequences, return_state, go_backwards, unroll, zero_output_for_mask, **options)

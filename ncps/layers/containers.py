@@ -42,7 +42,7 @@ class List(Layer):
     def __len__(self) -> int:
         return self.length
 
-    def __iter__(self) -> Iterator[Layer]:
+    def __iter__(self) -> Iterator[Any]:
         return (getattr(self, str(i)) for i in range(self.length))
 
     def __getitem__(self, index: Any) -> Any:
@@ -120,20 +120,20 @@ class Sequential(List):
         """Builds every layer for the output of the one before."""
         for layer in self:
             layer.ensure_built(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)  # type: ignore[attr-defined]
+            input_shape = layer.compute_output_shape(input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None, **options: Any) -> Tensor:
         """Runs the layers in order."""
         options = {key: value for key, value in {"training": training, **options}.items() if value is not None}
         for layer in self:
             accepted = inspect.signature(layer.call).parameters
-            inputs = layer(inputs, **{key: value for key, value in options.items() if key in accepted})  # type: ignore[operator]
+            inputs = layer(inputs, **{key: value for key, value in options.items() if key in accepted})
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The shape that the last layer gives."""
         for layer in self:
-            input_shape = layer.compute_output_shape(input_shape)  # type: ignore[attr-defined]
+            input_shape = layer.compute_output_shape(input_shape)
         return input_shape
 
 
@@ -148,5 +148,3 @@ def check_layer(container: Layer, layer: Any) -> None:
             f"Expected layers of the backend {container.bound_to!r} in {type(container).__name__}. Received: "
             f"{type(layer).__qualname__} of {getattr(layer, 'bound_to', None) or 'no backend of ncps'}"
         )
-
-

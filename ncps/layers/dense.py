@@ -67,7 +67,7 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
 
-def check_features(layer: Layer, inputs: Tensor, features: int) -> None:
+def check_features(layer: Layer, inputs: Tensor, features: int | None) -> None:
     """Raises unless `inputs` has `features` features.
 
     Raises:
@@ -75,6 +75,6 @@ def check_features(layer: Layer, inputs: Tensor, features: int) -> None:
     """
     if inputs.shape[-1] != features:
         raise ValueError(
-            f"{type(layer).__name__} was built for {features} features, the last axis of its inputs. Received: inputs of "
-            f"shape {tuple(inputs.shape)}. Make a new layer for another number of features."
+            f"{type(layer).__name__} was built for {features} features, the last axis of its inputs. Received: inputs "
+            f"of shape {tuple(inputs.shape)}. Make a new layer for another number of features."
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,23 @@ class Layer(metaclass=LayerMeta):
     """
 
     bound_to: str | None = None
+    built: bool
+
+    if TYPE_CHECKING:  # what the native base adds, see ncps/backends/native.py
+        make_weight: Callable[[str, np.ndarray, bool, str | None], Any]
+        make_buffer: Callable[[np.ndarray], Any]
+        native_attributes: Callable[[], Iterable[tuple[str, Any]]]
+        native_config: Callable[[], dict[str, Any]]
+        native_dtype: Callable[[], str]
+        native_result: Callable[[Any, Any], Any]
+        native_training: Callable[[], bool]
+        native_weights: Callable[[], dict[str, tuple[Any, bool]]]
+        is_traced: Callable[[Any], bool]
+        is_weight: Callable[[Any], bool]
+        write_weight: Callable[[Any, np.ndarray], None]
+        compute_output_shape: Callable[..., Any]
+        __call__: Callable[..., Any]
+
     takes_seed = True  # containers do not: their number would differ between backends
 
     def __init__(
@@ -105,20 +122,20 @@ class Layer(metaclass=LayerMeta):
             raise ValueError(f"Expected initial values of shape {tuple(shape)} for {name!r}. Received: {value.shape}")
         if constraint:
             self._non_negative = (*self._non_negative, name)
-        return self.make_weight(name, value, trainable, constraint)  # type: ignore[attr-defined]
+        return self.make_weight(name, value, trainable, constraint)
 
     def add_seed_generator(self, seed: int | None) -> None:
-        """Makes the state that the layer's own draws come from, `self.seed_generator`; repeatable by `ncps.set_seed`."""
+        """Makes the state that the layer's own draws come from, `self.seed_generator`, repeatable by `set_seed`."""
         if seed is None and seeds.given_seed() is not None:
             seed = int(seeds.generator_for(self._layer_index, "seed_generator").integers(2**31))
-        with backend_scope(self.bound_to):  # type: ignore[arg-type]
+        with self.scope():
             self.seed_generator = ops.random.seed_generator(seed)
 
     def is_training(self, training: bool | None) -> bool:
         """The explicit value, else that of the layer which called this one, else the framework's own mode."""
         if training is None:
             training = active.training
-        return self.native_training() if training is None else bool(training)  # type: ignore[attr-defined]
+        return self.native_training() if training is None else bool(training)
 
     def convert_input(self, inputs: Tensor) -> Tensor:
         """Inputs as tensors of the layer's type; layers of integers override this."""
@@ -130,7 +147,7 @@ class Layer(metaclass=LayerMeta):
 
     def compute_dtype_name(self) -> str:
         """Name of the type that the layer computes in."""
-        return ops.dtype(self.anchor_weight()) if self._anchor else self.native_dtype()  # type: ignore[attr-defined]
+        return ops.dtype(self.anchor_weight()) if self._anchor else self.native_dtype()
 
     def anchor_weight(self) -> Any:
         """The weight whose type and device the inputs take."""
@@ -139,14 +156,17 @@ class Layer(metaclass=LayerMeta):
             found = getattr(found, name)
         return found
 
+    def scope(self) -> backend_scope:
+        """The scope of the layer's own backend."""
+        return backend_scope(self.bound_to or "")
+
     # -- building and calling
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """A call: in the layer's own backend, built, with converted inputs. The framework's entry point comes here."""
         previous = active.backend, active.ops, active.training
         if previous[0] != self.bound_to:
-            scope = backend_scope(self.bound_to)  # type: ignore[arg-type]
-            with scope:
+            with self.scope():
                 return self.run(*args, **kwargs)
         if kwargs.get("training") is not None:
             active.training = kwargs["training"]
@@ -161,7 +181,7 @@ class Layer(metaclass=LayerMeta):
     def build_before_call(self, inputs: Any) -> None:
         """Builds for these inputs, outside of any compilation."""
         inputs = ops.convert_to_tensor(inputs)
-        if self.is_traced(inputs):  # type: ignore[attr-defined]
+        if self.is_traced(inputs):
             raise RuntimeError(
                 f"{type(self).__name__} is called under a compiler before it is built: its weights would belong to the "
                 "compiled function. Call it once without, or give input_size= to the constructor."
@@ -174,7 +194,7 @@ class Layer(metaclass=LayerMeta):
             return
         before = set(self.own_weights())
         try:
-            with backend_scope(self.bound_to):  # type: ignore[arg-type]
+            with self.scope():
                 self.build(tuple(input_shape))
         except BaseException:
             for name in set(self.own_weights()) - before:
@@ -200,11 +220,11 @@ class Layer(metaclass=LayerMeta):
         # Frameworks lose layers in plain containers, each in its own way and mostly in silence.
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
             items = value.values() if isinstance(value, dict) else value
-            if any(isinstance(item, Layer) or self.is_weight(item) for item in items):  # type: ignore[attr-defined]
+            if any(isinstance(item, Layer) or self.is_weight(item) for item in items):
                 raise TypeError(
-                    f"Expected layers and weights as attributes of their own, or in ncps.layers.List or Dict. Received: "
-                    f"{type(self).__name__}.{name}, a plain {type(value).__name__} that holds some, whose weights would be "
-                    f"lost. Write self.{name} = ncps.layers.{'Dict' if isinstance(value, dict) else 'List'}(...)."
+                    f"Expected layers and weights as attributes of their own, or in ncps.layers.List or Dict. "
+                    f"Received: {type(self).__name__}.{name}, a plain {type(value).__name__} that holds some, whose "
+                    f"weights would be lost. Write self.{name} = ncps.layers.{'Dict' if isinstance(value, dict) else 'List'}(...)."
                 )
         super().__setattr__(name, value)
 
@@ -212,11 +232,11 @@ class Layer(metaclass=LayerMeta):
 
     def own_weights(self) -> dict[str, tuple[Any, bool]]:
         """Attribute names of the layer's own weights, with the framework's variable and whether it is trained."""
-        return self.native_weights()  # type: ignore[attr-defined]
+        return self.native_weights()
 
     def own_layers(self) -> dict[str, Layer]:
         """Attribute names of the layers within this one."""
-        return {name: value for name, value in self.native_attributes() if isinstance(value, Layer)}  # type: ignore[attr-defined]
+        return {name: value for name, value in self.native_attributes() if isinstance(value, Layer)}
 
     def walk(self, prefix: str = "") -> Iterator[Weight]:
         """All weights: those of the layer, then those of the layers within, each by name.
@@ -248,13 +268,15 @@ class Layer(metaclass=LayerMeta):
             raise ValueError(f"Expected {len(own)} weights: {self.weight_paths()}. Received: {len(values)}")
         for weight, value in zip(own, values, strict=True):
             if tuple(weight.variable.shape) != value.shape:
-                raise ValueError(f"Expected {weight.path} of shape {tuple(weight.variable.shape)}. Received: {value.shape}")
+                raise ValueError(
+                    f"Expected {weight.path} of shape {tuple(weight.variable.shape)}. Received: {value.shape}"
+                )
         for weight, value in zip(own, values, strict=True):
             weight.owner.write_weight(weight.variable, value)
 
     def read_weight(self, name: str) -> np.ndarray:
         """One of the layer's own weights, as the layer uses it."""
-        with backend_scope(self.bound_to):  # type: ignore[arg-type]
+        with self.scope():
             value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
         return np.maximum(value, 0) if name in self._non_negative else value
 
@@ -287,11 +309,11 @@ class Layer(metaclass=LayerMeta):
         for name in constructor_arguments(unbound(type(self))):
             if not hasattr(self, name):
                 raise NotImplementedError(
-                    f"{type(self).__name__}.get_config expects the constructor argument {name!r} as an attribute of this "
-                    f"name. Write self.{name} = {name} in __init__, or define get_config and from_config."
+                    f"{type(self).__name__}.get_config expects the constructor argument {name!r} as an attribute of "
+                    f"this name. Write self.{name} = {name} in __init__, or define get_config and from_config."
                 )
             config[name] = serialize(getattr(self, name))
-        return config | self.native_config()  # type: ignore[attr-defined]
+        return config | self.native_config()
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:
@@ -318,7 +340,7 @@ def constructor_arguments(cls: type) -> list[str]:
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         names += [p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         if base is Layer or not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break

@@ -49,7 +49,8 @@ class LTCCell(HoistingCell):
         TypeError: `units` is neither an integer nor a wiring.
         ValueError: an argument is out of its range.
 
-    Source: Hasani et al., AAAI 2021 (arXiv 2006.04439), eq. 1-3; Lechner et al., Nature Machine Intelligence 2020, eq. 3.
+    Source: Hasani et al., AAAI 2021 (arXiv 2006.04439), eq. 1-3; Lechner et al., Nature Machine Intelligence 2020,
+    eq. 3.
 
     Example:
         >>> from ncps.wirings import AutoNCP
@@ -58,6 +59,11 @@ class LTCCell(HoistingCell):
         >>> output.shape, state.shape
         ((5, 2), (5, 8))
     """
+
+    gleak: Tensor  # (N,) leak conductance
+    vleak: Tensor  # (N,) leak potential
+    cm: Tensor  # (N,) membrane capacitance
+    # w, mu, sigma, erev (E,) and sensory_w ... of the synapses; input_w, input_b (F,); output_w, output_b
 
     batch_last = True  # gathers and sums then move whole rows
     recomputes = True  # one state is kept for each time step, not the results of every solver step
@@ -94,7 +100,7 @@ class LTCCell(HoistingCell):
     def build(self, input_shape: Shape) -> None:
         """Takes a frozen copy of the wiring and makes the weights of its neurons and synapses."""
         features = check_size("the number of features", input_shape[-1])
-        wiring = self.wiring.frozen(features)
+        wiring: Any = self.wiring.frozen(features)
         for name, limits in NEURON_RANGES.items():
             self.add_positive(name, wiring.units, Uniform(None, *limits))
         self.add_synapses("", wiring.synapses)
@@ -107,7 +113,9 @@ class LTCCell(HoistingCell):
     def add_positive(self, name: str, size: int, initializer: Any) -> None:
         """A vector of weights, constrained where its name says so."""
         explicit = name in NON_NEGATIVE and not self.implicit_param_constraints
-        setattr(self, name, self.add_weight(name, (size,), initializer, constraint="non_negative" if explicit else None))
+        setattr(
+            self, name, self.add_weight(name, (size,), initializer, constraint="non_negative" if explicit else None)
+        )
 
     def add_synapses(self, prefix: str, synapses: Any) -> None:
         """The weights of a list of synapses; their polarity is the initial reversal potential."""
@@ -116,8 +124,8 @@ class LTCCell(HoistingCell):
             self.add_positive(prefix + name, count, Uniform(None, *limits))
         erev = synapses.polarity.astype(np.float64)
         setattr(self, f"{prefix}erev", self.add_weight(f"{prefix}erev", (count,), erev))
-        setattr(self, f"_{prefix}source", self.make_buffer(synapses.source))  # type: ignore[attr-defined]
-        setattr(self, f"_{prefix}target", self.make_buffer(synapses.target))  # type: ignore[attr-defined]
+        setattr(self, f"_{prefix}source", self.make_buffer(synapses.source))
+        setattr(self, f"_{prefix}target", self.make_buffer(synapses.target))
 
     def add_mapping(self, name: str, mapping: str | None, size: int) -> None:
         """Factor and offset of the inputs or outputs."""
@@ -129,8 +137,8 @@ class LTCCell(HoistingCell):
     def dense_sizes(self) -> dict[str, int]:
         """Sizes of the matrices that papers count."""
         names, units = (*SYNAPSE_RANGES, "erev"), self.wiring.units
-        inputs = self.wiring.input_dim
-        return {name: units * units for name in names} | {f"sensory_{name}": inputs * units for name in names}
+        inputs = self.wiring.input_dim or 0
+        return dict.fromkeys(names, units * units) | {f"sensory_{name}": inputs * units for name in names}
 
     def positive(self, weight: Tensor) -> Tensor:
         """The value that counts of a weight that must not be negative."""
@@ -156,7 +164,9 @@ class LTCCell(HoistingCell):
         """Weights as the steps use them; leak and sensory synapses, numerator and denominator, of all steps."""
         check_features(self, inputs, self.wiring.input_dim)
         steps, batch, features = ops.shape(inputs)
-        cm, gleak, vleak = (ops.expand_dims(x, -1) for x in (self.positive(self.cm), self.positive(self.gleak), self.vleak))
+        cm, gleak, vleak = (
+            ops.expand_dims(x, -1) for x in (self.positive(self.cm), self.positive(self.gleak), self.vleak)
+        )
         mapped = ops.reshape(ops.transpose(self.map("input", self.input_mapping, inputs), (2, 0, 1)), (features, -1))
         current, conductance = self.currents("sensory_", self.synapses("sensory_"), mapped)
         numerator = by_step(gleak * vleak + current, steps, batch)
@@ -249,9 +259,7 @@ class LTC(CellSequence):
     ) -> None:
         dtype = options.get("dtype")
         cell = LTCCell(units, unfolds, epsilon, input_mapping, output_mapping, implicit_param_constraints, dtype=dtype)
-        super().__init__(
-            cell, return_sequences, return_state, go_backwards, unroll, zero_output_for_mask, **options
-        )
+        super().__init__(cell, return_sequences, return_state, go_backwards, unroll, zero_output_for_mask, **options)
 
 
 def as_wiring(units: int | Wiring) -> Wiring:

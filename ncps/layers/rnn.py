@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ncps import ops, tree
-from ncps.backend import backend_scope
 from ncps.layers.layer import Layer, Shape, Tensor
 from ncps.layers.time import different, like_inputs, sequence_timespans, step_timespan
 
@@ -44,7 +43,7 @@ class Cell(Layer):
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:
         """Zeros (B, N), in the structure of `state_size`."""
-        with backend_scope(self.bound_to):  # type: ignore[arg-type]
+        with self.scope():
             like = ops.zeros((batch_size, 1), self.compute_dtype_name())
             return self.zero_state(ops.to_device(like, ops.device(self.anchor_weight())) if self._anchor else like)
 
@@ -99,7 +98,9 @@ class Cell(Layer):
 class HoistingCell(Cell):
     """A cell that is written as `prepare`, `step` and `readout`; its `call` is a sequence of one step."""
 
-    def call(self, inputs: Tensor, states: Tree, *, timespan: Any = 1.0, training: bool | None = None) -> tuple[Tensor, Tree]:
+    def call(
+        self, inputs: Tensor, states: Tree, *, timespan: Any = 1.0, training: bool | None = None
+    ) -> tuple[Tensor, Tree]:
         """Advances the state by one time step.
 
         Args:
@@ -157,8 +158,8 @@ class RNN(Layer):
         super().__init__(**options)
         if not isinstance(cell, Cell):
             raise TypeError(
-                "Expected a cell: an ncps.layers.Cell with state_size, output_size and call(inputs, states, *, timespan, "
-                f"training). Received: {type(cell).__qualname__}"
+                "Expected a cell: an ncps.layers.Cell with state_size, output_size and call(inputs, states, *, "
+                f"timespan, training). Received: {type(cell).__qualname__}"
             )
         self.cell = cell
         self.return_sequences = return_sequences
@@ -199,7 +200,9 @@ class RNN(Layer):
         times = sequence_timespans(timespans, inputs, batched)
         valid = None if mask is None else sequence_mask(mask, inputs, batched)
         if self.go_backwards:
-            inputs, times, valid = (x if x is None or len(x.shape) == 0 else ops.flip(x, 0) for x in (inputs, times, valid))
+            inputs, times, valid = (
+                x if x is None or len(x.shape) == 0 else ops.flip(x, 0) for x in (inputs, times, valid)
+            )
         state = self.initial_state(initial_state, inputs[0], batched)
         emitted, packed = self.run_cell(inputs, times, valid, state, training)
         outputs = self.cell.readout(emitted)
@@ -210,7 +213,7 @@ class RNN(Layer):
         state = self.cell.unpack_state(packed)
         if not batched:
             outputs, state = outputs[0], tree.map(lambda x: x[0], state)
-        return self.native_result(outputs, state) if self.return_state else outputs  # type: ignore[attr-defined]
+        return self.native_result(outputs, state) if self.return_state else outputs
 
     def run_cell(
         self, inputs: Tensor, times: Tensor, valid: Tensor | None, state: Tree, training: bool | None
@@ -220,15 +223,15 @@ class RNN(Layer):
         constants, drive = cell.prepare(inputs, times, training)
         valid = valid if valid is None or not cell.batch_last else ops.swapaxes(valid, 1, 2)
 
-        def advance(constants: Tree, drive: Tree, valid: Tensor | None, packed: Tree) -> Tree:
+        def masked_step(constants: Tree, drive: Tree, valid: Tensor | None, packed: Tree) -> Tree:
             after = cell.step(constants, drive, packed)
             return after if valid is None else tree.map(lambda new, old: ops.where(valid, new, old), after, packed)
 
-        if cell.recomputes:
-            advance = ops.checkpoint(advance)
+        advance = ops.checkpoint(masked_step) if cell.recomputes else masked_step
 
         def step(packed: Tree, x: Tree) -> tuple[Tree, Tensor | None]:
-            packed = advance(constants, *x, packed)
+            drive, valid = x
+            packed = advance(constants, drive, valid, packed)
             return packed, cell.emit(packed) if self.return_sequences else None
 
         packed, emitted = ops.scan(step, cell.pack_state(state, inputs[0]), (drive, valid), unroll=self.unroll)
@@ -263,7 +266,7 @@ class RNN(Layer):
             >>> output.shape
             (4,)
         """
-        with backend_scope(self.bound_to):  # type: ignore[arg-type]
+        with self.scope():
             inputs = ops.convert_to_tensor(inputs)
             single = len(inputs.shape) == 1
             inputs = inputs[None] if single else inputs
@@ -274,7 +277,7 @@ class RNN(Layer):
             if reset is not None:
                 fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))
                 state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
-            output, state = self.cell(inputs, state, timespan=timespan)  # type: ignore[operator]
+            output, state = self.cell(inputs, state, timespan=timespan)
             return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:
@@ -297,7 +300,7 @@ class CellSequence(RNN):
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, those of the cell and those of the layer."""
         own = {name: getattr(self, name) for name in ("input_size", *SEQUENCE_OPTIONS)}
-        return self.cell.get_config() | own | self.native_config()  # type: ignore[attr-defined]
+        return self.cell.get_config() | own | self.native_config()
 
 
 def check_rank(layer: Layer, inputs: Tensor, rank: int) -> None:
@@ -322,7 +325,8 @@ def check_sequences(layer: Layer, sequences: Tensor) -> bool:
     shape = tuple(sequences.shape)
     if len(shape) not in (2, SEQUENCE_RANK):
         raise ValueError(
-            f"{type(layer).__name__} expects sequences (batch, time, features), or (time, features). Received: shape {shape}"
+            f"{type(layer).__name__} expects sequences (batch, time, features), or (time, features). Received: "
+            f"shape {shape}"
         )
     if shape[-2] == 0:
         raise ValueError(f"{type(layer).__name__} expects at least one time step. Received: sequences of shape {shape}")
@@ -339,8 +343,10 @@ def sequence_mask(mask: Any, inputs: Tensor, batched: bool) -> Tensor:
     if not batched and len(mask.shape) == 1:
         mask = mask[None]
     steps, batch = inputs.shape[:2]
-    if len(mask.shape) != 2 or different(mask.shape[0], batch) or different(mask.shape[1], steps):  # noqa: PLR2004
-        raise ValueError(f"Expected a mask (B, T) with B = {batch} and T = {steps}. Received: shape {tuple(mask.shape)}")
+    if len(mask.shape) != 2 or different(mask.shape[0], batch) or different(mask.shape[1], steps):
+        raise ValueError(
+            f"Expected a mask (B, T) with B = {batch} and T = {steps}. Received: shape {tuple(mask.shape)}"
+        )
     return ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
 
 
@@ -356,10 +362,8 @@ def checked_state(cell: Cell, state: Tree, inputs: Tensor) -> Tree:
         raise ValueError(f"Expected a state of the structure {cell.state_size}. Received: {structure}")
     leaves = [like_inputs(leaf, inputs) for leaf in leaves]
     for leaf, size in zip(leaves, sizes, strict=True):
-        if len(leaf.shape) != 2 or leaf.shape[1] != size or different(leaf.shape[0], inputs.shape[0]):  # noqa: PLR2004
+        if len(leaf.shape) != 2 or leaf.shape[1] != size or different(leaf.shape[0], inputs.shape[0]):
             raise ValueError(
                 f"Expected a state (B, {size}) with B = {inputs.shape[0]}. Received: shape {tuple(leaf.shape)}"
             )
     return tree.unflatten(expected, leaves)
-
-

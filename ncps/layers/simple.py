@@ -6,8 +6,7 @@ from typing import Any
 
 from ncps import activations, ops
 from ncps.layers.dense import check_features
-from ncps.layers.layer import Activation as ActivationName
-from ncps.layers.layer import Layer, Shape, Tensor, check_rate
+from ncps.layers.layer import Activation as ActivationName, Layer, Shape, Tensor, check_rate
 
 
 class Elementwise(Layer):
@@ -88,8 +87,9 @@ class LayerNormalization(Elementwise):
 
     def build(self, input_shape: Shape) -> None:
         """Makes gamma and beta (F,)."""
-        self.gamma = self.add_weight("gamma", (input_shape[-1],), "ones")  # type: ignore[arg-type]
-        self.beta = self.add_weight("beta", (input_shape[-1],), "zeros")  # type: ignore[arg-type]
+        features = check_size("the number of features", input_shape[-1])
+        self.gamma = self.add_weight("gamma", (features,), "ones")
+        self.beta = self.add_weight("beta", (features,), "zeros")
 
     def call(self, inputs: Tensor) -> Tensor:
         """Normalises inputs (..., F)."""

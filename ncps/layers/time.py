@@ -43,9 +43,10 @@ def step_timespan(timespan: Any, inputs: Tensor) -> Tensor:
     if rank == 0:
         return timespan
     batch = (timespan.shape[0], inputs.shape[0])
-    if rank > 2 or (rank == 2 and timespan.shape[1] != 1) or different(*batch):  # noqa: PLR2004
+    if rank > 2 or (rank == 2 and timespan.shape[1] != 1) or different(*batch):
         raise ValueError(
-            f"Expected timespan as a number, (B,) or (B, 1), with B = {batch[1]}. Received: shape {tuple(timespan.shape)}"
+            f"Expected timespan as a number, (B,) or (B, 1), with B = {batch[1]}. Received: shape "
+            f"{tuple(timespan.shape)}"
         )
     return ops.reshape(timespan, (-1, 1))
 
@@ -68,7 +69,7 @@ def sequence_timespans(timespans: Any, inputs: Tensor, batched: bool) -> Tensor:
     shape, (steps, batch) = tuple(timespans.shape), inputs.shape[:2]
     if len(shape) == 0:
         return timespans
-    if not batched and len(shape) == 2 and not different(shape[0], steps) and shape[1] == 1:  # noqa: PLR2004
+    if not batched and len(shape) == 2 and not different(shape[0], steps) and shape[1] == 1:
         timespans, shape = ops.reshape(timespans, (-1,)), shape[:1]
     fits = {
         1: lambda: not different(shape[0], steps),
@@ -77,12 +78,12 @@ def sequence_timespans(timespans: Any, inputs: Tensor, batched: bool) -> Tensor:
     }
     if len(shape) not in fits or not fits[len(shape)]():
         raise ValueError(
-            f"Expected timespans as a number, (T,), (B, T) or (B, T, 1), with B = {batch} and T = {steps}. Received: shape "
-            f"{shape}"
+            f"Expected timespans as a number, (T,), (B, T) or (B, T, 1), with B = {batch} and T = {steps}. Received: "
+            f"shape {shape}"
         )
     if len(shape) == 1:
         return ops.reshape(timespans, (-1, 1, 1))
-    if len(shape) == 2:  # noqa: PLR2004
+    if len(shape) == 2:
         timespans = ops.expand_dims(timespans, -1)
     return ops.swapaxes(timespans, 0, 1)
 

@@ -1,7 +1,7 @@
 """The tensor API that layers are written against: the names, arguments and meaning of ``keras.ops``.
 
-Every function runs on the active backend's own tensors. Python numbers and NumPy arrays are converted; tensors of another
-framework raise a `TypeError`.
+Every function runs on the active backend's own tensors. Python numbers and NumPy arrays are converted; tensors of
+another framework raise a `TypeError`.
 
 Example:
     >>> from ncps import ops

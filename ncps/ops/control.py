@@ -1,4 +1,4 @@
-"""Loops, branches, gradients. The frameworks keep the functions that these ops are given: the backend is kept with them."""
+"""Loops, branches, gradients; the frameworks keep the functions given to them, and ours their backend."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def cond(pred: Tensor, true_fn: Callable[[], Tree], false_fn: Callable[[], Tree]
 @keeps_functions
 @primitive
 def while_loop(
-    cond: Callable[..., Tensor], body: Callable[..., Tree], loop_vars: Sequence[Tree], maximum_iterations: int | None = None
+    cond: Callable[..., Tensor],
+    body: Callable[..., Tree],
+    loop_vars: Sequence[Tree],
+    maximum_iterations: int | None = None,
 ) -> tuple[Tree, ...]:
     """``loop_vars = body(*loop_vars)`` while ``cond(*loop_vars)``; returns the last loop variables."""
 

@@ -24,7 +24,9 @@ def set_seed(seed: int) -> None:
 
 
 @primitive
-def normal(shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: DType = "float32", seed: Any = None) -> Tensor:
+def normal(
+    shape: Sequence[int], mean: float = 0.0, stddev: float = 1.0, dtype: DType = "float32", seed: Any = None
+) -> Tensor:
     """Draws from the normal distribution."""
 
 

@@ -1,6 +1,6 @@
 """The jax backend."""
 
-from ncps.backends.jax import module, ops, training
 from ncps.backends.common import register_backend
+from ncps.backends.jax import module, ops, training
 
 register_backend("jax", ops, training, module.JaxLayer)

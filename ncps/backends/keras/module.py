@@ -77,6 +77,6 @@ class KerasLayer(keras.layers.Layer):
         return False
 
     @staticmethod
-    def bound(cls):
-        package = "ncps.layers" if cls.__module__.startswith("ncps.layers") else cls.__module__
-        keras.saving.register_keras_serializable(package, cls.__name__)(cls)
+    def bound(layer):
+        package = "ncps.layers" if layer.__module__.startswith("ncps.layers") else layer.__module__
+        keras.saving.register_keras_serializable(package, layer.__name__)(layer)

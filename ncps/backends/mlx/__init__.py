@@ -1,6 +1,6 @@
 """The mlx backend."""
 
-from ncps.backends.mlx import module, ops, training
 from ncps.backends.common import register_backend
+from ncps.backends.mlx import module, ops, training
 
 register_backend("mlx", ops, training, module.MLXLayer)

@@ -32,7 +32,9 @@ class MLXLayer(NativeLayer, nn.Module):
         return list(self.items())
 
     def native_weights(self):
-        return {name: (value, name not in self._no_grad) for name, value in self.items() if self.is_own_weight(name, value)}
+        return {
+            name: (value, name not in self._no_grad) for name, value in self.items() if self.is_own_weight(name, value)
+        }
 
     def is_own_weight(self, name, value):
         return self.is_weight(value) and not name.startswith("_")

@@ -542,7 +542,7 @@ def vectorized_map(function, elements):
 class Held:
     """The arrays that a call of a function uses: its arguments, its closure, and the weights of modules in these.
 
-    mx.checkpoint differentiates with respect to arguments only: the gradients of whatever else the function uses, such as
+    mx.checkpoint differentiates with respect to arguments only: the gradients of what else a function uses, such as
     the weights of the layer that it belongs to, would silently be zero. So all of it becomes an argument.
     """
 

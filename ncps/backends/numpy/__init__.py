@@ -1,6 +1,6 @@
 """The numpy backend."""
 
-from ncps.backends.numpy import module, ops, training
 from ncps.backends.common import register_backend
+from ncps.backends.numpy import module, ops, training
 
 register_backend("numpy", ops, training, module.NumpyLayer)

@@ -26,7 +26,11 @@ class TorchLayer(NativeLayer, torch.nn.Module):
         return list(self._modules.items())
 
     def native_weights(self):
-        kept = {name: (value, False) for name, value in self._buffers.items() if name not in self._non_persistent_buffers_set}
+        kept = {
+            name: (value, False)
+            for name, value in self._buffers.items()
+            if name not in self._non_persistent_buffers_set
+        }
         return {name: (value, True) for name, value in self._parameters.items() if value is not None} | kept
 
     def is_weight(self, value):

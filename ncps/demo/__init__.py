@@ -1,0 +1,1 @@
+"""``python -m ncps.demo``: a liquid network learns who speaks, on the active backend, and then runs on NumPy."""

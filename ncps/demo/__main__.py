@@ -1,0 +1,161 @@
+"""Command line of the demo: see ``python -m ncps.demo --help``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import ncps
+from ncps.demo import data, pictures
+from ncps.demo.network import SEQUENCES, accuracy, make_network, predict, train
+from ncps.saving import load_weights, save_weights
+
+EPOCHS = {"cfc": 30, "ltc": 30}
+LEARNING_RATES = {"cfc": 0.01, "ltc": 0.02}
+
+
+class Report(NamedTuple):
+    """What a run of the demo found.
+
+    Attributes:
+        accuracy: share of the test series whose speaker is recognised.
+        difference: largest absolute difference between the logits of this backend and of NumPy.
+        losses: mean loss of every epoch.
+        seconds: time for training.
+    """
+
+    accuracy: float
+    difference: float
+    losses: list[float]
+    seconds: float
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the demo as the command line says; the exit status."""
+    options = parse(arguments)
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        backend = ncps.get_backend()
+    except (ImportError, RuntimeError, ValueError) as error:
+        return failed(console, str(error))
+    try:
+        run(options, backend, console)
+    except ncps.UnsupportedOperationError as error:
+        return failed(console, f'{error} Install one that trains, for example: pip install "ncps[torch]"')
+    return 0
+
+
+def failed(console: Console, message: str) -> int:
+    """Shows an error; the exit status for it."""
+    console.print(f"Error: {message}", style="red", markup=False)
+    return 1
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ncps.demo",
+        description="Trains a liquid network to tell nine speakers apart (Japanese Vowels), then runs it on NumPy.",
+    )
+    parser.add_argument("--cell", choices=sorted(SEQUENCES), default="cfc", help="kind of network (default: %(default)s)")
+    parser.add_argument("--units", type=int, default=64, help="neurons of the wiring (default: %(default)s)")
+    parser.add_argument("--motor-neurons", type=int, default=16, help="how many give the output (default: %(default)s)")
+    parser.add_argument("--epochs", type=positive, help="passes over the training data (default: 30)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and noise (default: %(default)s)")
+    parser.add_argument("--series", type=positive, help="train and test with this many series only (default: all)")
+    parser.add_argument("--output", type=Path, default=Path("ncps-demo"), help="folder for files (default: %(default)s)")
+    return parser.parse_args(arguments)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as argparse wants it."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, received {text}")
+    return number
+
+
+def run(options: argparse.Namespace, backend: str, console: Console) -> Report:
+    """Trains, tests, saves, and runs the result on NumPy.
+
+    Raises:
+        UnsupportedOperationError: the backend does not train.
+    """
+    epochs = options.epochs or EPOCHS[options.cell]
+    training_set, test_set = data.load(options.series)
+    shape = options.cell, options.units, options.motor_neurons
+    ncps.set_seed(options.seed)
+    network = make_network(*shape)
+    title = f"{type(network.rnn).__name__} on {backend}"
+    console.print(f"{title}: {network.count_params()} weights, {len(training_set.y)} series, {epochs} epochs")
+
+    losses: list[float] = []
+    start = time.perf_counter()
+    with progress(console, epochs) as advance:
+
+        def after_epoch(loss: float) -> None:
+            losses.append(loss)
+            advance(loss)
+
+        train(network, training_set, epochs, LEARNING_RATES[options.cell], options.seed, after_epoch)
+    seconds = time.perf_counter() - start
+    logits = predict(network, test_set)
+    reached = accuracy(logits, test_set)
+    console.print(f"Test accuracy [bold]{reached:.1%}[/], trained in {seconds:.1f} s", highlight=True)
+
+    options.output.mkdir(parents=True, exist_ok=True)
+    weights = options.output / "weights.safetensors"
+    save_weights(network, weights)
+    console.print(f"Saved {weights}", markup=False)
+    draw(network, losses, reached, title, options.output, console)
+
+    difference = float(np.abs(on_numpy(shape, weights, test_set) - logits).max())
+    console.print(f"The same weights on NumPy: the logits differ by {difference:.1e} at most")
+    return Report(reached, difference, losses, seconds)
+
+
+@contextmanager
+def progress(console: Console, epochs: int) -> Iterator[Callable[[float], None]]:
+    """A bar over the epochs; nothing where the output is no terminal. Yields what to call after each."""
+    columns = (
+        TextColumn("Training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=epochs, loss=float("nan"))
+        yield lambda loss: bar.update(task, advance=1, loss=loss)
+
+
+def draw(network: Any, losses: list[float], reached: float, title: str, folder: Path, console: Console) -> None:
+    """Saves the pictures, or says what is missing for them."""
+    wiring, curve = folder / "wiring.png", folder / "training.png"
+    try:
+        pictures.save_wiring(network.rnn.cell.wiring, wiring)
+        pictures.save_curve(losses, reached, title, curve)
+    except ImportError as error:
+        console.print(f"No pictures: {error}", markup=False)
+        return
+    console.print(f"Saved {wiring} and {curve}", markup=False)
+
+
+def on_numpy(shape: tuple[str, int, int], weights: Path, series: data.Series) -> np.ndarray:
+    """Logits of a new network under NumPy with the saved weights."""
+    with ncps.backend_scope("numpy"):
+        network = make_network(*shape)
+        load_weights(network, weights)
+        return predict(network, series)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,303 @@
+"""Values and gradients of the liquid layers on every backend, against an independent float64 reference."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import reference
+from native import can_train, projected, to_numpy, value_and_gradients, weights_of
+
+from ncps import set_seed, tree
+from ncps.backend import backend_scope
+from ncps.layers import LTC, CfC
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
+
+B, T, F = 3, 4, 2
+IRREGULAR = np.float32([[0.1, 0.0, 1.3, 0.5], [2.0, 0.7, 0.0, 0.02], [0.0, 0.4, 0.9, 3.0]])
+MASKS = {
+    "right": [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]],
+    "left": [[0, 1, 1, 1], [0, 0, 0, 1], [1, 1, 1, 1]],
+    "holes": [[1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 0, 1]],
+    "wholly": [[0, 0, 0, 0], [1, 1, 0, 1], [1, 1, 1, 1]],
+}
+MASKS = {name: np.array(mask, bool) for name, mask in MASKS.items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A layer, its reference, and what it is called with."""
+
+    name: str
+    layer: Callable  # LTC or CfC
+    wiring: Callable  # makes the number of units or the wiring
+    options: dict = dataclasses.field(default_factory=dict)
+    shape: tuple = (B, T, F)
+    timespans: object = None
+    mask: object = None
+    initial: bool = False
+    backwards: bool = False
+
+    def make(self):
+        set_seed(7)
+        return self.layer(
+            self.wiring(), return_sequences=True, return_state=True, go_backwards=self.backwards, input_size=self.shape[-1],
+            **self.options,
+        )  # fmt: skip
+
+    @property
+    def inputs(self):
+        return np.random.default_rng(1).normal(size=self.shape).astype(np.float32)
+
+    def initial_state(self, neurons):
+        return np.random.default_rng(2).normal(size=(self.shape[0], neurons)).astype(np.float32) if self.initial else None
+
+    def reference(self, weights):
+        wiring = self.wiring()
+        options = dict(self.options)
+        if self.layer is LTC:
+            function = reference.ltc
+            wiring = FullyConnected(wiring) if isinstance(wiring, int) else wiring
+            for mapping in ("input_mapping", "output_mapping"):
+                options.pop(mapping, None)  # the weights tell
+        else:
+            function = reference.cfc if isinstance(wiring, int) else reference.wired_cfc
+            options.pop("backbone_units", None)
+        if isinstance(wiring, Wiring):
+            wiring.build(self.shape[-1])
+        neurons = wiring if isinstance(wiring, int) else wiring.units
+        return function(
+            weights, wiring, self.inputs, self.timespans, self.mask, self.initial_state(neurons), self.backwards, **options
+        )
+
+
+def hand_made():
+    """Neuron 3 has no synapse at all, neuron 2 none from the inputs."""
+    wiring = Wiring(4)
+    wiring.set_output_dim(2)
+    for source, target, polarity in [(0, 1, 1), (2, 0, -1), (1, 1, 1), (2, 2, -1), (0, 2, 1)]:
+        wiring.add_synapse(source, target, polarity)
+    wiring.set_input_dim(F)
+    wiring.add_sensory_synapse(0, 0, 1)
+    wiring.add_sensory_synapse(1, 0, -1)
+    wiring.add_sensory_synapse(1, 1, 1)
+    return wiring
+
+
+def only_inputs():
+    """No synapse between neurons."""
+    wiring = Wiring(3)
+    wiring.set_output_dim(1)
+    wiring.set_input_dim(F)
+    wiring.add_sensory_synapse(0, 2, 1)
+    wiring.add_sensory_synapse(1, 0, -1)
+    return wiring
+
+
+def only_neurons():
+    """No synapse from the inputs."""
+    wiring = Wiring(3)
+    wiring.set_output_dim(1)
+    wiring.set_input_dim(F)
+    wiring.add_synapse(0, 1, 1)
+    wiring.add_synapse(1, 0, -1)
+    return wiring
+
+
+def ncp():
+    return NCP(3, 2, 1, 2, 1, 1, 2, seed=5)
+
+
+def auto():
+    return AutoNCP(6, 2, seed=3)
+
+
+def dense(**options):
+    return {"backbone_units": 5, **options}
+
+
+def four():
+    return 4
+
+
+def three():
+    return 3
+
+
+CASES = [
+    Case("ltc_units", LTC, four),
+    Case("ltc_auto_ncp", LTC, auto, timespans=IRREGULAR),
+    Case("ltc_ncp", LTC, ncp, timespans=0.3),
+    Case("ltc_random", LTC, lambda: Random(5, 2, sparsity_level=0.5, random_seed=4), timespans=IRREGULAR[0]),
+    Case("ltc_hand_made", LTC, hand_made, timespans=IRREGULAR),
+    Case("ltc_only_inputs", LTC, only_inputs, timespans=IRREGULAR),
+    Case("ltc_only_neurons", LTC, only_neurons, timespans=IRREGULAR, initial=True),
+    Case("ltc_implicit", LTC, auto, {"implicit_param_constraints": True}, timespans=IRREGULAR),
+    Case("ltc_no_mappings", LTC, three, {"input_mapping": None, "output_mapping": None}),
+    Case("ltc_linear_mappings", LTC, three, {"input_mapping": "linear", "output_mapping": "linear"}),
+    Case("ltc_one_unfold", LTC, three, {"unfolds": 1, "epsilon": 0.1}, timespans=IRREGULAR[:, :, None]),
+    Case("ltc_zero_time", LTC, three, timespans=0, initial=True),
+    Case("ltc_batch_equals_units", LTC, three, shape=(3, T, F), timespans=IRREGULAR),
+    Case("ltc_one_sample", LTC, three, shape=(1, T, F), timespans=IRREGULAR[:1]),
+    Case("ltc_one_step", LTC, three, shape=(B, 1, F), timespans=IRREGULAR[:, :1]),
+    Case("ltc_one_feature", LTC, three, shape=(B, T, 1)),
+    *(Case(f"ltc_mask_{name}", LTC, auto, timespans=IRREGULAR, mask=mask, initial=True) for name, mask in MASKS.items()),
+    Case("ltc_backwards", LTC, auto, timespans=IRREGULAR, mask=MASKS["right"], initial=True, backwards=True),
+    *(Case(f"cfc_{mode}", CfC, four, dense(mode=mode)) for mode in ("default", "no_gate", "pure")),
+    *(
+        Case(f"cfc_{mode}_irregular", CfC, three, dense(mode=mode), timespans=IRREGULAR, initial=True)
+        for mode in ("default", "no_gate", "pure")
+    ),
+    *(
+        Case(f"cfc_backbone_{n}", CfC, three, dense(backbone_layers=n, mode=mode), timespans=IRREGULAR)
+        for n, mode in ((0, "default"), (0, "pure"), (2, "no_gate"), (3, "default"))
+    ),
+    Case("cfc_activations", CfC, three, dense(backbone_activation="silu", head_activation="lecun_tanh"), timespans=0.4),
+    Case("cfc_linear_heads", CfC, three, dense(head_activation=None), timespans=0.4),
+    Case("cfc_zero_time", CfC, three, dense(), timespans=0.0, initial=True),
+    Case("cfc_times_of_steps", CfC, three, dense(), timespans=IRREGULAR[0]),
+    Case("cfc_batch_equals_units", CfC, three, dense(), shape=(3, T, F), timespans=IRREGULAR[:, :, None]),
+    Case("cfc_one_sample", CfC, three, dense(), shape=(1, T, F), timespans=IRREGULAR[:1]),
+    Case("cfc_one_step", CfC, three, dense(), shape=(B, 1, F), timespans=IRREGULAR[:, :1]),
+    Case("cfc_one_feature", CfC, three, dense(), shape=(B, T, 1)),
+    *(Case(f"cfc_mask_{n}", CfC, three, dense(), timespans=IRREGULAR, mask=mask, initial=True) for n, mask in MASKS.items()),
+    Case("cfc_backwards", CfC, three, dense(), timespans=IRREGULAR, mask=MASKS["left"], initial=True, backwards=True),
+    *(Case(f"wired_{mode}", CfC, auto, {"mode": mode}) for mode in ("default", "no_gate", "pure")),
+    *(
+        Case(f"wired_{mode}_irregular", CfC, ncp, {"mode": mode}, timespans=IRREGULAR, initial=True)
+        for mode in ("default", "no_gate", "pure")
+    ),
+    Case("wired_recurrences", CfC, auto, {"fully_recurrent": False}, timespans=IRREGULAR, initial=True),
+    Case("wired_recurrences_hand_made", CfC, hand_made, {"fully_recurrent": False}, timespans=IRREGULAR, initial=True),
+    Case("wired_random", CfC, lambda: Random(5, 2, sparsity_level=0.5, random_seed=4), timespans=0.3, initial=True),
+    Case("wired_mask", CfC, auto, timespans=IRREGULAR, mask=MASKS["holes"], initial=True),
+    Case("wired_backwards", CfC, ncp, timespans=IRREGULAR, initial=True, backwards=True),
+    Case("wired_one_sample_one_step", CfC, ncp, shape=(1, 1, F), timespans=0.3, initial=True),
+]
+
+
+@functools.cache
+def given_weights(case):
+    """Weights in which nothing is zero or the same as another; made on NumPy."""
+    rng = np.random.default_rng(3)
+    with backend_scope("numpy"):
+        weights = weights_of(case.make())
+    positive = ("w", "sensory_w", "cm", "gleak")
+    return {
+        path: np.float32(value + rng.uniform(0.01 if path.split("/")[-1] in positive else -0.3, 0.3, value.shape))
+        for path, value in weights.items()
+    }
+
+
+@functools.cache
+def expected(case):
+    """Outputs, states, projections and gradients of the reference."""
+    weights = given_weights(case)
+    results = case.reference(weights)
+    rng = np.random.default_rng(4)
+    projections = [rng.normal(size=result.shape).astype(np.float32) for result in results]
+
+    def loss(weights):
+        return sum((result * projection).sum() for result, projection in zip(case.reference(weights), projections, strict=True))
+
+    return results, projections, functools.cache(lambda: reference.differences(loss, weights))
+
+
+@functools.cache
+def computed(case, backend):
+    """Outputs and gradients on a backend."""
+    with backend_scope(backend):
+        layer = case.make()
+        weights = given_weights(case)
+        layer.set_weights([weights[path] for path in layer.weight_paths()])
+        neurons = layer.cell.state_size
+        call = {"timespans": case.timespans, "mask": case.mask, "initial_state": case.initial_state(neurons)}
+        call = {name: value for name, value in call.items() if value is not None}
+
+        def run(layer):
+            outputs = tuple(tree.flatten(layer(case.inputs, **call))[0])
+            return projected(outputs, expected(case)[1]), outputs
+
+        if can_train(backend):
+            _, outputs, gradients = value_and_gradients(layer, run)
+            return outputs, gradients
+        return to_numpy(run(layer)[1]), None
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_outputs_and_states_are_those_of_the_reference(case, backend):
+    outputs, _ = computed(case, backend)
+    results = expected(case)[0]
+    assert len(outputs) == len(results) == 2
+    for output, result in zip(outputs, results, strict=True):
+        assert output.shape == result.shape
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, result, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_gradients_of_all_parameters_are_those_of_the_reference(case, backend):
+    if not can_train(backend):
+        pytest.skip("no gradients there")
+    _, gradients = computed(case, backend)
+    differences = expected(case)[2]()
+    assert set(gradients) == set(differences)
+    errors = {}
+    for path, reference_gradient in differences.items():
+        assert gradients[path] is not None, path
+        assert gradients[path].shape == reference_gradient.shape, path
+        if reference_gradient.size:
+            scale = np.abs(reference_gradient).max()
+            # A parameter that plays no part has a gradient of zero up to the rounding of the differences.
+            error = np.abs(gradients[path] - reference_gradient).max()
+            errors[path] = error / scale if scale > 1e-7 else error
+    assert {path: error for path, error in errors.items() if not error < 1e-4} == {}
+
+
+def test_negative_raw_weights_count_as_zero_and_may_only_rise(backend):
+    """DESIGN section 6: the value is max(raw, 0), the gradient passes except where descent pushes further down."""
+    case = next(case for case in CASES if case.name == "ltc_auto_ncp")
+    weights = {path: value.copy() for path, value in given_weights(case).items()}
+    constrained = ["cell/w", "cell/sensory_w", "cell/gleak"]
+    for path in constrained:
+        weights[path][::2] = -0.3
+    clipped = {path: np.maximum(value, 0) if path in constrained else value for path, value in weights.items()}
+    layer = case.make()
+    layer.set_weights([weights[path] for path in layer.weight_paths()])
+    for path, value in weights_of(layer).items():
+        np.testing.assert_array_equal(value, clipped[path], err_msg=path)
+    projections = expected(case)[1]
+
+    def run(layer):
+        outputs = tuple(tree.flatten(layer(case.inputs, timespans=case.timespans))[0])
+        return projected(outputs, projections), outputs
+
+    if not can_train(backend):
+        np.testing.assert_allclose(to_numpy(run(layer)[1])[0], case.reference(clipped)[0], rtol=0, atol=2e-5)
+        return
+    _, outputs, gradients = value_and_gradients(layer, run)
+    np.testing.assert_allclose(outputs[0], case.reference(clipped)[0], rtol=0, atol=2e-5)
+
+    def loss(weights):
+        return sum((r * p).sum() for r, p in zip(case.reference(weights), projections, strict=True))
+
+    # One-sided slopes at zero, by differences of values that are all positive.
+    step = 1e-4
+    for path in constrained:
+        slopes = np.zeros_like(clipped[path], np.float64)
+        for i in range(len(slopes)):
+            values = []
+            for shift in (0, 1, 2):
+                moved = {key: np.float64(value) for key, value in clipped.items()}
+                moved[path] = moved[path].copy()
+                moved[path][i] += shift * step
+                values.append(loss(moved))
+            slopes[i] = (-3 * values[0] + 4 * values[1] - values[2]) / (2 * step)
+        pushed_down = (weights[path] < 0) & (slopes > 0)
+        assert pushed_down.any() or path == "cell/gleak"
+        wanted = np.where(pushed_down, 0, slopes)
+        assert np.abs(gradients[path] - wanted).max() / np.abs(wanted).max() < 1e-4, path
+    layer.apply_weight_constraints()
+    for weight in layer.walk():
+        np.testing.assert_array_equal(to_numpy(weight.variable), clipped[weight.path], err_msg=weight.path)

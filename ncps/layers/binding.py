@@ -29,7 +29,7 @@ class LayerMeta(type):
 
 
 @functools.cache
-def bind(cls: type, backend: str) -> type:
+def bind(cls: Any, backend: str) -> Any:
     """The class of `cls` under `backend`."""
     native: Any = NCPSBackend.native_base(backend)
     meta = type(native)

@@ -219,12 +219,12 @@ class Layer(metaclass=LayerMeta):
     def __setattr__(self, name: str, value: Any) -> None:
         # Frameworks lose layers in plain containers, each in its own way and mostly in silence.
         if type(value) in (list, tuple, dict) and not name.startswith("_"):
-            items = value.values() if isinstance(value, dict) else value
+            items, container = (value.values(), "Dict") if isinstance(value, dict) else (value, "List")
             if any(isinstance(item, Layer) or self.is_weight(item) for item in items):
                 raise TypeError(
                     f"Expected layers and weights as attributes of their own, or in ncps.layers.List or Dict. "
                     f"Received: {type(self).__name__}.{name}, a plain {type(value).__name__} that holds some, whose "
-                    f"weights would be lost. Write self.{name} = ncps.layers.{'Dict' if isinstance(value, dict) else 'List'}(...)."
+                    f"weights would be lost. Write self.{name} = ncps.layers.{container}(...)."
                 )
         super().__setattr__(name, value)
 

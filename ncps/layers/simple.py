@@ -6,7 +6,7 @@ from typing import Any
 
 from ncps import activations, ops
 from ncps.layers.dense import check_features
-from ncps.layers.layer import Activation as ActivationName, Layer, Shape, Tensor, check_rate
+from ncps.layers.layer import Activation as ActivationName, Layer, Shape, Tensor, check_rate, check_size
 
 
 class Elementwise(Layer):

@@ -140,8 +140,8 @@ def check_built(layer: Layer, path: str) -> None:
 def not_built(path: str) -> ValueError:
     """The error for a layer without weights."""
     return ValueError(
-        f"Expected a built layer, as an unbuilt one has no weights. Received: {path}, not built. Call the model once, or "
-        "give its layers input_size=."
+        f"Expected a built layer, as an unbuilt one has no weights. Received: {path}, not built. "
+        "Call the model once, or give its layers input_size=."
     )
 
 

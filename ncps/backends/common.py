@@ -34,7 +34,7 @@ def as_array(x: Any, framework: str) -> np.ndarray:
     Raises:
         TypeError: `x` is a tensor of another framework, or holds no numbers.
     """
-    if isinstance(x, (np.ndarray, np.generic)) and x.dtype != object:
+    if isinstance(x, (np.ndarray, np.generic)) and x.dtype.kind not in "OUSMm":
         return np.asarray(x)
     if isinstance(x, (bool, int, float, list, tuple)):
         array = np.array(x) if not isinstance(x, (list, tuple)) else stacked(x, framework)
@@ -184,8 +184,7 @@ def associative_scan(
         return tree.map(interleave, begin, odd)
 
     def flipped(trees: Any) -> Any:
-        index = (slice(None),) * axis + (slice(None, None, -1),)
-        return tree.map(lambda x: x[index], trees)
+        return tree.map(lambda x: NCPSBackend.active_ops()["flip"](x, axis), trees)
 
     length = int(first.shape[axis])
     if not reverse:

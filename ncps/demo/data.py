@@ -47,7 +47,8 @@ def load(count: int | None = None) -> tuple[Series, Series]:
         data = {name: arrays[name] for name in arrays.files}
     mean, std = data["x_train"].mean(axis=0), data["x_train"].std(axis=0)
     parts = [
-        padded((data[f"x_{part}"] - mean) / std, data[f"length_{part}"], data[f"y_{part}"]) for part in ("train", "test")
+        padded((data[f"x_{part}"] - mean) / std, data[f"length_{part}"], data[f"y_{part}"])
+        for part in ("train", "test")
     ]
     if count is not None:
         parts = [part.take(np.linspace(0, len(part.y) - 1, count).astype(int)) for part in parts]

@@ -26,7 +26,9 @@ def new_figure(width: float, height: float, title: str, subtitle: str) -> tuple[
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError(f'The pictures need matplotlib ({error}). Install it with: pip install "ncps[viz]"') from error
+        raise ImportError(
+            f'The pictures need matplotlib ({error}). Install it with: pip install "ncps[viz]"'
+        ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -43,7 +45,7 @@ def save_wiring(wiring: Wiring, path: Path) -> None:
     """
     synapses = wiring.synapse_count + wiring.sensory_synapse_count
     subtitle = f"{wiring.input_dim} inputs, {wiring.units} neurons, {synapses} synapses (green excites, red inhibits)"
-    figure, axes = new_figure(8, 6, type(wiring).__name__, subtitle)
+    figure, axes = new_figure(8, 7.5, type(wiring).__name__, subtitle)
     handles = wiring.draw_graph(layout="layered", ax=axes)
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(handles), frameon=False)
     axes.set_axis_off()

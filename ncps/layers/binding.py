@@ -22,7 +22,7 @@ class LayerMeta(type):
         """An instance of the class bound to the active backend."""
         if cls.bound_to is None:
             replacement = NCPSBackend.replacement_of(cls)
-            return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)
+            return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)  # type: ignore[arg-type]
         layer = super().__call__(*args, **kwargs)
         layer.build_if_sized()
         return layer

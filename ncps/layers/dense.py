@@ -66,6 +66,10 @@ class Dense(Layer):
         """(..., units)."""
         return (*input_shape[:-1], self.units)
 
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """The mask of the inputs; Keras asks for it."""
+        return previous_mask
+
 
 def check_features(layer: Layer, inputs: Tensor, features: int | None) -> None:
     """Raises unless `inputs` has `features` features.

@@ -284,6 +284,10 @@ class RNN(Layer):
         """Zeros, in the structure of the cell's `state_size`."""
         return self.cell.get_initial_state(batch_size)
 
+    def compute_mask(self, sequences: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """The mask of the outputs, where they are sequences; Keras asks for it."""
+        return previous_mask if self.return_sequences else None
+
     def compute_output_shape(self, sequences_shape: Shape, *_: Any) -> Any:
         """Shapes of what `call` returns."""
         batch, steps = sequences_shape[:-1] if len(sequences_shape) == SEQUENCE_RANK else ((), sequences_shape[0])

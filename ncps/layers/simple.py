@@ -16,6 +16,10 @@ class Elementwise(Layer):
         """The shape of the inputs."""
         return input_shape
 
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """The mask of the inputs; Keras asks for it."""
+        return previous_mask
+
 
 class Activation(Elementwise):
     """y = activation(x).

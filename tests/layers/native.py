@@ -1,5 +1,6 @@
 """Each framework's own way to do what a test does on all of them."""
 
+import contextlib
 import functools
 
 import numpy as np
@@ -94,7 +95,7 @@ def torch_gradients(layer, function):
     layer.zero_grad()
     value, extra = function(layer)
     value.backward()
-    return to_numpy(value), to_numpy(extra), {w.path: to_numpy(w.variable.grad) for w in layer.walk() if w.trainable}
+    return to_numpy(value), to_numpy(extra), {w.path: w.variable.grad if w.variable.grad is None else to_numpy(w.variable.grad) for w in layer.walk() if w.trainable}
 
 
 def jax_gradients(layer, function):
@@ -104,9 +105,22 @@ def jax_gradients(layer, function):
     def run(layer):
         return nnx.value_and_grad(function, argnums=nnx.DiffState(0, nnx.Param), has_aux=True)(layer)
 
-    (value, extra), gradients = run(layer)
+    with quick_compilation():
+        (value, extra), gradients = run(layer)
     flat = {"/".join(map(str, path)): to_numpy(g[...]) for path, g in nnx.to_flat_state(gradients)}
     return to_numpy(value), to_numpy(extra), flat
+
+
+@contextlib.contextmanager
+def quick_compilation():
+    """XLA compiles in a third of the time; each of our programs runs once."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def mlx_gradients(layer, function):
@@ -117,18 +131,13 @@ def mlx_gradients(layer, function):
     return to_numpy(value), to_numpy(extra), {path.replace(".", "/"): to_numpy(g) for path, g in tree_flatten(gradients)}
 
 
-def tensorflow_gradients(layer, function):
+def tensorflow_gradients(layer, function, variable_of=lambda weight: weight.variable):
     import tensorflow as tf
 
-    @tf.function
-    def run():
-        with tf.GradientTape() as tape:
-            value, extra = function(layer)
-        return value, extra, tape.gradient(value, variables)
-
     own = [weight for weight in layer.walk() if weight.trainable]
-    variables = [weight.variable for weight in own]
-    value, extra, gradients = run()
+    with tf.GradientTape() as tape:
+        value, extra = function(layer)
+    gradients = tape.gradient(value, [variable_of(weight) for weight in own])
     gradients = {w.path: None if g is None else to_numpy(tf.convert_to_tensor(g)) for w, g in zip(own, gradients, strict=True)}
     return to_numpy(value), to_numpy(extra), gradients
 
@@ -139,23 +148,11 @@ def keras_torch_gradients(layer, function):
         weight.variable.value.grad = None
     value, extra = function(layer)
     value.backward()
-    return to_numpy(value), to_numpy(extra), {weight.path: to_numpy(weight.variable.value.grad) for weight in own}
+    return to_numpy(value), to_numpy(extra), {w.path: g if (g := w.variable.value.grad) is None else to_numpy(g) for w in own}
 
 
 def keras_tensorflow_gradients(layer, function):
-    import tensorflow as tf
-
-    own = [weight for weight in layer.walk() if weight.trainable]
-
-    @tf.function
-    def run():
-        with tf.GradientTape() as tape:
-            value, extra = function(layer)
-        return value, extra, tape.gradient(value, [weight.variable.value for weight in own])
-
-    value, extra, gradients = run()
-    gradients = {w.path: None if g is None else to_numpy(tf.convert_to_tensor(g)) for w, g in zip(own, gradients, strict=True)}
-    return to_numpy(value), to_numpy(extra), gradients
+    return tensorflow_gradients(layer, function, lambda weight: weight.variable.value)
 
 
 def keras_jax_gradients(layer, function):
@@ -171,7 +168,8 @@ def keras_jax_gradients(layer, function):
         with keras.StatelessScope(state_mapping=mapping):
             return function(layer)
 
-    (value, extra), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))([w.variable.value for w in own])
+    with quick_compilation():
+        (value, extra), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))([w.variable.value for w in own])
     return to_numpy(value), to_numpy(extra), {w.path: to_numpy(g) for w, g in zip(own, gradients, strict=True)}
 
 
@@ -183,5 +181,5 @@ def can_train(backend):
 def projected(outputs, projections):
     """Sum of all outputs, each element times a fixed number: every output counts, none like another."""
     leaves = tree.flatten(outputs)[0]
-    terms = [ops.sum(leaf * projection.astype(np.float32)) for leaf, projection in zip(leaves, projections, strict=True)]
+    terms = [ops.sum(ops.multiply(leaf, projection.astype(np.float32))) for leaf, projection in zip(leaves, projections, strict=True)]
     return functools.reduce(lambda a, b: a + b, terms)

@@ -130,20 +130,20 @@ CASES = [
     Case("ltc_auto_ncp", LTC, auto, timespans=IRREGULAR),
     Case("ltc_ncp", LTC, ncp, timespans=0.3),
     Case("ltc_random", LTC, lambda: Random(5, 2, sparsity_level=0.5, random_seed=4), timespans=IRREGULAR[0]),
-    Case("ltc_hand_made", LTC, hand_made, timespans=IRREGULAR),
-    Case("ltc_only_inputs", LTC, only_inputs, timespans=IRREGULAR),
-    Case("ltc_only_neurons", LTC, only_neurons, timespans=IRREGULAR, initial=True),
-    Case("ltc_implicit", LTC, auto, {"implicit_param_constraints": True}, timespans=IRREGULAR),
-    Case("ltc_no_mappings", LTC, three, {"input_mapping": None, "output_mapping": None}),
-    Case("ltc_linear_mappings", LTC, three, {"input_mapping": "linear", "output_mapping": "linear"}),
+    Case("ltc_hand_made", LTC, hand_made, {"unfolds": 2}, timespans=IRREGULAR),
+    Case("ltc_only_inputs", LTC, only_inputs, {"unfolds": 2}, timespans=IRREGULAR),
+    Case("ltc_only_neurons", LTC, only_neurons, {"unfolds": 2}, timespans=IRREGULAR, initial=True),
+    Case("ltc_implicit", LTC, auto, {"implicit_param_constraints": True, "unfolds": 3}, timespans=IRREGULAR),
+    Case("ltc_no_mappings", LTC, three, {"input_mapping": None, "output_mapping": None, "unfolds": 3}),
+    Case("ltc_linear_mappings", LTC, three, {"input_mapping": "linear", "output_mapping": "linear", "unfolds": 2}),
     Case("ltc_one_unfold", LTC, three, {"unfolds": 1, "epsilon": 0.1}, timespans=IRREGULAR[:, :, None]),
-    Case("ltc_zero_time", LTC, three, timespans=0, initial=True),
-    Case("ltc_batch_equals_units", LTC, three, shape=(3, T, F), timespans=IRREGULAR),
-    Case("ltc_one_sample", LTC, three, shape=(1, T, F), timespans=IRREGULAR[:1]),
-    Case("ltc_one_step", LTC, three, shape=(B, 1, F), timespans=IRREGULAR[:, :1]),
-    Case("ltc_one_feature", LTC, three, shape=(B, T, 1)),
-    *(Case(f"ltc_mask_{name}", LTC, auto, timespans=IRREGULAR, mask=mask, initial=True) for name, mask in MASKS.items()),
-    Case("ltc_backwards", LTC, auto, timespans=IRREGULAR, mask=MASKS["right"], initial=True, backwards=True),
+    Case("ltc_zero_time", LTC, three, {"unfolds": 2}, timespans=0, initial=True),
+    Case("ltc_batch_equals_units", LTC, three, {"unfolds": 2}, shape=(3, T, F), timespans=IRREGULAR),
+    Case("ltc_one_sample", LTC, three, {"unfolds": 2}, shape=(1, T, F), timespans=IRREGULAR[:1]),
+    Case("ltc_one_step", LTC, three, {"unfolds": 2}, shape=(B, 1, F), timespans=IRREGULAR[:, :1]),
+    Case("ltc_one_feature", LTC, three, {"unfolds": 2}, shape=(B, T, 1)),
+    *(Case(f"ltc_mask_{name}", LTC, auto, {"unfolds": 2}, timespans=IRREGULAR, mask=mask, initial=True) for name, mask in MASKS.items()),
+    Case("ltc_backwards", LTC, auto, {"unfolds": 2}, timespans=IRREGULAR, mask=MASKS["right"], initial=True, backwards=True),
     *(Case(f"cfc_{mode}", CfC, four, dense(mode=mode)) for mode in ("default", "no_gate", "pure")),
     *(
         Case(f"cfc_{mode}_irregular", CfC, three, dense(mode=mode), timespans=IRREGULAR, initial=True)
@@ -245,12 +245,14 @@ def test_gradients_of_all_parameters_are_those_of_the_reference(case, backend):
     assert set(gradients) == set(differences)
     errors = {}
     for path, reference_gradient in differences.items():
-        assert gradients[path] is not None, path
-        assert gradients[path].shape == reference_gradient.shape, path
+        gradient = gradients[path]
+        if gradient is None:  # torch and TensorFlow have none for what plays no part
+            gradient = np.zeros_like(reference_gradient)
+        assert gradient.shape == reference_gradient.shape, path
         if reference_gradient.size:
             scale = np.abs(reference_gradient).max()
             # A parameter that plays no part has a gradient of zero up to the rounding of the differences.
-            error = np.abs(gradients[path] - reference_gradient).max()
+            error = np.abs(gradient - reference_gradient).max()
             errors[path] = error / scale if scale > 1e-7 else error
     assert {path: error for path, error in errors.items() if not error < 1e-4} == {}
 
@@ -283,7 +285,7 @@ def test_negative_raw_weights_count_as_zero_and_may_only_rise(backend):
         return sum((r * p).sum() for r, p in zip(case.reference(weights), projections, strict=True))
 
     # One-sided slopes at zero, by differences of values that are all positive.
-    step = 1e-4
+    step, some_pushed_down = 1e-4, False
     for path in constrained:
         slopes = np.zeros_like(clipped[path], np.float64)
         for i in range(len(slopes)):
@@ -295,9 +297,10 @@ def test_negative_raw_weights_count_as_zero_and_may_only_rise(backend):
                 values.append(loss(moved))
             slopes[i] = (-3 * values[0] + 4 * values[1] - values[2]) / (2 * step)
         pushed_down = (weights[path] < 0) & (slopes > 0)
-        assert pushed_down.any() or path == "cell/gleak"
+        some_pushed_down |= pushed_down.any()
         wanted = np.where(pushed_down, 0, slopes)
         assert np.abs(gradients[path] - wanted).max() / np.abs(wanted).max() < 1e-4, path
+    assert some_pushed_down
     layer.apply_weight_constraints()
     for weight in layer.walk():
         np.testing.assert_array_equal(to_numpy(weight.variable), clipped[weight.path], err_msg=weight.path)

@@ -22,9 +22,10 @@ def test_every_primitive_is_bound(module):
     assert [name for name in PRIMITIVES if not callable(getattr(module, name, None))] == []
 
 
-@pytest.mark.parametrize("name", PRIMITIVES)
-def test_signature(module, name):
-    assert signature(getattr(module, name)) == signature(PRIMITIVES[name])
+def test_every_primitive_has_the_public_signature(module):
+    found = {name: signature(getattr(module, name)) for name in PRIMITIVES}
+    wanted = {name: signature(public) for name, public in PRIMITIVES.items()}
+    assert {name: one for name, one in found.items() if one != wanted[name]} == {}
 
 
 def test_ops_stand_in_the_same_order(module):

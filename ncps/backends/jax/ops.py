@@ -93,8 +93,6 @@ def dtype(x):
 
 def cast(x, dtype):
     dtype = native_dtype(dtype)
-    if isinstance(x, (np.ndarray, np.generic)) and x.dtype != object:
-        return jnp.asarray(x, dtype)  # float64 would not survive the way through `tensor` exactly
     return tensor(x).astype(dtype)
 
 
@@ -102,7 +100,7 @@ def device(x=None):
     if x is None or isinstance(tensor(x), jax.core.Tracer):  # what is traced lives where the program will run
         default = jax.config.jax_default_device or jax.devices()[0]
         return default if isinstance(default, str) else name_of(default)
-    return name_of(min(tensor(x).devices(), key=lambda one: one.id))
+    return name_of(sorted(tensor(x).devices(), key=lambda one: one.id)[0])
 
 
 def name_of(device):

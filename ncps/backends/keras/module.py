@@ -45,7 +45,9 @@ class KerasLayer(keras.layers.Layer):
         return np.asarray(array)
 
     def native_attributes(self):
-        return [(name, value) for name, value in vars(self).items() if not name.startswith("_")]
+        # On torch a Keras layer is a torch module, which keeps the layers within it apart.
+        attributes = {**vars(self), **vars(self).get("_modules", {})}
+        return [(name, value) for name, value in attributes.items() if not name.startswith("_")]
 
     def native_weights(self):
         return {name: (value, value.trainable) for name, value in self.native_attributes() if self.is_weight(value)}

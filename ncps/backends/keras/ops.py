@@ -1,4 +1,4 @@
-"""The ops of Keras; loops and gradients are those of the framework that Keras runs on."""
+"""The ops of Keras, for its symbolic tensors; tensors with numbers go to the framework that Keras runs on."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import threading
 import weakref
 
 import keras
+import numpy as np
 
-from ncps import tree
+from ncps import ops, tree
 from ncps.backends import common
+from ncps.ops.dispatch import PRIMITIVES
 
 FRAMEWORK = keras.backend.backend()
 if FRAMEWORK == "openvino":
     raise ImportError(
-        "KERAS_BACKEND=openvino only runs finished models: ncps needs a framework that also builds and trains them. Set "
+        "KERAS_BACKEND=openvino only runs finished models, and ncps needs a framework that also builds them. Set "
         "KERAS_BACKEND to jax, torch, tensorflow or numpy before keras is imported."
     )
 below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.ops")
@@ -567,3 +569,33 @@ stop_gradient = unary(keras.ops.stop_gradient)
 def value_and_grad(function):
     op = below.value_and_grad(function)
     return lambda *args: op(*tensors(args))
+
+
+# ---- tensors with numbers
+#
+# keras.ops computes float64 and int64 in 32 bits on some frameworks, drops axes on torch, and refuses some arguments on
+# tensorflow. So it is for symbolic tensors only, except where Keras decides: on places, new tensors and random numbers.
+
+DIRECT = (ops.activations, ops.arithmetic, ops.comparison, ops.indexing, ops.linalg, ops.reductions, ops.shapes)
+
+
+def direct(name, symbolic):
+    concrete = getattr(below, name)
+
+    @functools.wraps(PRIMITIVES[name])
+    def op(*args, **kwargs):
+        leaves, structure = tree.flatten((args, kwargs))
+        for i, x in enumerate(leaves):
+            if isinstance(x, keras.KerasTensor):
+                return symbolic(*args, **kwargs)
+            if isinstance(x, (keras.Variable, np.ndarray)):
+                leaves[i] = tensor(x)
+        args, kwargs = tree.unflatten(structure, leaves)
+        return concrete(*args, **kwargs)
+
+    return op
+
+
+for name, signature in PRIMITIVES.items():
+    if signature.__module__ in {theme.__name__ for theme in DIRECT}:
+        globals()[name] = direct(name, globals()[name])

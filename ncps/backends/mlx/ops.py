@@ -34,7 +34,8 @@ def name_of(dtype):
 def tensor(x, dtype=None):
     if isinstance(x, mx.array):
         return x if dtype is None else x.astype(dtype)
-    return mx.array(common.as_array(x, "mlx"), dtype)  # without dtype, mlx makes float32 of float64
+    # mlx makes float32 of float64 where it is not told otherwise; it has no negative strides.
+    return mx.array(np.asarray(common.as_array(x, "mlx"), order="C"), dtype)
 
 
 def is_floating(x):
@@ -193,7 +194,7 @@ def stack(x, axis=0):
 
 
 def unstack(x, num=None, axis=0):
-    return list(mx.unstack(tensor(x), axis))
+    return list(mx.moveaxis(tensor(x), axis, 0))
 
 
 def split(x, indices_or_sections, axis=0):

@@ -227,7 +227,8 @@ minimum = binary(np.minimum)
 
 
 def clip(x, x_min, x_max):
-    return np.clip(tensor(x), x_min, x_max)
+    x = tensor(x)
+    return np.clip(x, beside(x, x_min), beside(x, x_max))
 
 
 negative = unary(np.negative)
@@ -273,10 +274,11 @@ std = reduction(lambda x, axis, keepdims: np.std(x, axis, keepdims=keepdims), fl
 
 
 def logsumexp(x, axis=None, keepdims=False):
-    x = floating(x)
+    x, axis = floating(x), tuple(axis) if isinstance(axis, list) else axis
     top = np.max(x, axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
-    total = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
+    with np.errstate(divide="ignore"):  # the logarithm of 0 is -inf
+        total = np.log(np.sum(np.exp(x - top), axis, keepdims=True)) + top
     return total if keepdims else np.squeeze(total, axis)
 
 
@@ -367,6 +369,12 @@ def slice(inputs, start_indices, shape):
     return tensor(inputs)[common.block(start_indices, shape)]
 
 
+def slice_update(inputs, start_indices, updates):
+    out = np.array(inputs)
+    out[common.block(start_indices, np.shape(updates))] = updates
+    return out
+
+
 def sort(x, axis=-1):
     return np.sort(tensor(x), axis)
 
@@ -379,35 +387,42 @@ def searchsorted(sorted_sequence, values, side="left"):
     return np.asarray(np.searchsorted(tensor(sorted_sequence), tensor(values), side)).astype(np.int32)
 
 
-def slice_update(inputs, start_indices, updates):
-    out = np.array(inputs)
-    out[common.block(start_indices, np.shape(updates))] = updates
-    return out
-
-
 # ---- activations
 
+
+def widened(function):
+    # Beside Python numbers, the bfloat16 of ml_dtypes becomes float32.
+    def op(x, *options):
+        if x.dtype.name == "bfloat16":
+            return function(x.astype(np.float32), *options).astype(x.dtype)
+        return function(x, *options)
+
+    return op
+
+
 relu = unary(lambda x: np.maximum(x, 0))
-sigmoid = real(lambda x: 0.5 * np.tanh(0.5 * x) + 0.5)  # twice as fast as 1 / (1 + exp(-x)), and no overflow
+sigmoid = real(widened(lambda x: 0.5 * np.tanh(0.5 * x) + 0.5))  # twice as fast as 1 / (1 + exp(-x)), and no overflow
 softplus = real(lambda x: np.logaddexp(x, 0))
 silu = real(lambda x: x * sigmoid(x))
 
 
-def gelu(x, approximate=True):
-    x = floating(x)
+@widened
+def gelu_of(x, approximate):
     if approximate:
         return 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
     return 0.5 * x * (1 + erf(x * 0.7071067811865476))
 
 
+def gelu(x, approximate=True):
+    return gelu_of(floating(x), approximate)
+
+
 def elu(x, alpha=1.0):
-    x = floating(x)
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
+    return widened(lambda x: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))))(floating(x))
 
 
 def leaky_relu(x, negative_slope=0.2):
-    x = floating(x)
-    return np.where(x > 0, x, negative_slope * x)
+    return widened(lambda x: np.where(x > 0, x, negative_slope * x))(floating(x))
 
 
 def softmax(x, axis=-1):
@@ -427,7 +442,7 @@ GLOBAL = [np.random.default_rng()]  # in a list, so that set_seed replaces it fo
 
 
 def random_seed_generator(seed=None):
-    return np.random.default_rng(seed)
+    return np.random.default_rng(GLOBAL[0].integers(2**63) if seed is None else seed)
 
 
 def random_set_seed(seed):

@@ -68,6 +68,11 @@ def promotion(a, b):
     return tf.as_dtype(np.promote_types(a.as_numpy_dtype, b.as_numpy_dtype))
 
 
+def filling(value, dtype):
+    # tf.cast would take a Python number through float32.
+    return tf.cast(value if is_tensor(value) else np.asarray(value), dtype)
+
+
 def dims(shape):
     """A shape that may hold scalar tensors, as one tensor."""
     return tf.convert_to_tensor(tuple(shape), tf.int32)
@@ -130,7 +135,7 @@ def ones(shape, dtype="float32"):
 
 
 def full(shape, fill_value, dtype="float32"):
-    return tf.broadcast_to(tf.cast(tensor(fill_value), native_dtype(dtype)), dims(shape))
+    return tf.broadcast_to(filling(fill_value, native_dtype(dtype)), dims(shape))
 
 
 def zeros_like(x, dtype=None):
@@ -143,7 +148,7 @@ def ones_like(x, dtype=None):
 
 def full_like(x, fill_value, dtype=None):
     x = tensor(x)
-    return tf.broadcast_to(tf.cast(tensor(fill_value), native_dtype(dtype) if dtype else x.dtype), tf.shape(x))
+    return tf.broadcast_to(filling(fill_value, native_dtype(dtype) if dtype else x.dtype), tf.shape(x))
 
 
 def arange(start, stop=None, step=1, dtype=None):
@@ -172,7 +177,8 @@ def reshape(x, newshape):
 
 
 def transpose(x, axes=None):
-    return tf.transpose(tensor(x), axes)
+    x = tensor(x)
+    return tf.transpose(x, None if axes is None else [axis % x.shape.rank for axis in axes])
 
 
 def swapaxes(x, axis1, axis2):
@@ -236,7 +242,7 @@ def flip(x, axis=None):
 
 def pad(x, pad_width, constant_values=0):
     x = tensor(x)
-    return tf.pad(x, [dims(widths) for widths in pad_width], constant_values=tf.cast(tensor(constant_values), x.dtype))
+    return tf.pad(x, [dims(widths) for widths in pad_width], constant_values=filling(constant_values, x.dtype))
 
 
 def roll(x, shift, axis=None):
@@ -320,10 +326,15 @@ def countable(x):
     return tf.cast(x, tf.int32) if x.dtype.is_bool else x
 
 
+def ordered(function, booleans):
+    # TensorFlow has no order of booleans.
+    return lambda x, axis, keepdims: (booleans if x.dtype.is_bool else function)(x, axis, keepdims)
+
+
 sum = reduction(tf.reduce_sum, countable)
 mean = reduction(tf.reduce_mean, floating)
-max = reduction(tf.reduce_max)
-min = reduction(tf.reduce_min)
+max = reduction(ordered(tf.reduce_max, tf.reduce_any))
+min = reduction(ordered(tf.reduce_min, tf.reduce_all))
 prod = reduction(tf.reduce_prod, countable)
 var = reduction(tf.math.reduce_variance, floating)
 std = reduction(tf.math.reduce_std, floating)
@@ -458,17 +469,24 @@ softplus = real(tf.math.softplus)
 silu = real(tf.nn.silu)
 
 
+# TensorFlow's own gelu and leaky_relu have constants of float32 only.
+
+
 def gelu(x, approximate=True):
-    return tf.nn.gelu(floating(x), approximate)
+    x = floating(x)
+    if approximate:
+        return 0.5 * x * (1 + tf.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+    return 0.5 * x * (1 + tf.math.erf(x * 0.7071067811865476))
 
 
 def elu(x, alpha=1.0):
     x = floating(x)
-    return tf.where(x > 0, x, tf.cast(alpha, x.dtype) * tf.math.expm1(tf.minimum(x, 0)))
+    return tf.where(x > 0, x, alpha * tf.math.expm1(tf.minimum(x, 0)))
 
 
 def leaky_relu(x, negative_slope=0.2):
-    return tf.nn.leaky_relu(floating(x), negative_slope)
+    x = floating(x)
+    return tf.where(x > 0, x, negative_slope * x)
 
 
 def softmax(x, axis=-1):
@@ -604,7 +622,7 @@ def steps_of(xs, length):
     """Number of steps of a scan: a scalar tensor where it is unknown."""
     leaves = tree.flatten(xs)[0]
     known = [x for x in leaves if x.shape[0] is not None]
-    if known or not leaves and not is_tensor(length):
+    if known or (not leaves and not is_tensor(length)):
         return common.scan_length(known, length)
     return tf.shape(leaves[0])[0] if length is None else length
 
@@ -827,7 +845,8 @@ def custom_gradient(function, forward, backward):
 
             return [tensor(x) for x in outputs], gradient
 
-        return tree.unflatten(found["structure"], call(*(tensor(x) for x in leaves)))
+        outputs = call(*(tensor(x) for x in leaves))
+        return tree.unflatten(found["structure"], outputs)
 
     return op
 

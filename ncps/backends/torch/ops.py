@@ -26,8 +26,12 @@ def tensor(x, device=None):
     if isinstance(x, torch.Tensor):
         return x
     array = common.as_array(x, "torch")
-    # torch shares memory with NumPy and warns of arrays that must not be written
-    return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)
+    # torch shares memory with NumPy, warns of arrays that must not be written, and has no negative strides
+    if not array.flags.writeable or (array.ndim and sorted(array.strides)[0] < 0):
+        array = array.copy()
+    if array.dtype.name == "bfloat16":
+        return torch.as_tensor(array.view(np.int16), device=device).view(torch.bfloat16)
+    return torch.as_tensor(array, device=device)
 
 
 def floating(x):
@@ -179,7 +183,12 @@ def unstack(x, num=None, axis=0):
 
 
 def split(x, indices_or_sections, axis=0):
-    return list(torch.tensor_split(tensor(x), indices_or_sections, axis))
+    x = tensor(x)
+    if isinstance(indices_or_sections, int) and x.shape[axis] % indices_or_sections:
+        raise ValueError(
+            f"Expected equal sections of an axis of length {x.shape[axis]}. Received: {indices_or_sections}"
+        )
+    return list(torch.tensor_split(x, indices_or_sections, axis))
 
 
 def repeat(x, repeats, axis=None):
@@ -230,7 +239,8 @@ minimum = binary(torch.minimum)
 
 
 def clip(x, x_min, x_max):
-    return torch.clamp(tensor(x), x_min, x_max)
+    x = tensor(x)
+    return torch.clamp(x, beside(x, x_min), beside(x, x_max))
 
 
 negative = unary(torch.negative)
@@ -382,7 +392,7 @@ def sort(x, axis=-1):
 
 
 def argsort(x, axis=-1):
-    return torch.argsort(tensor(x), axis, stable=True).to(torch.int32)
+    return torch.argsort(tensor(x), dim=axis, stable=True).to(torch.int32)
 
 
 def searchsorted(sorted_sequence, values, side="left"):
@@ -464,7 +474,7 @@ def random_dropout(inputs, rate, seed=None):
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
     if not unroll and torch.compiler.is_compiling():
         return compiled_scan(f, init, xs, length, reverse)
-    return common.loop_scan(torch.stack, f, init, xs, length, reverse)
+    return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
 
 
 def compiled_scan(f, init, xs, length, reverse):
@@ -485,7 +495,7 @@ def compiled_scan(f, init, xs, length, reverse):
 
 
 def associative_scan(f, elems, reverse=False, axis=0):
-    return common.associative_scan(torch.cat, torch.stack, f, elems, reverse, axis)
+    return common.associative_scan(torch.cat, torch.stack, f, tree.map(tensor, elems), reverse, axis)
 
 
 def cond(pred, true_fn, false_fn):
@@ -509,7 +519,7 @@ def fori_loop(lower, upper, body_fun, init_val):
 
 
 def vectorized_map(function, elements):
-    return torch.vmap(function)(elements)
+    return torch.vmap(function, randomness="different")(tree.map(tensor, elements))
 
 
 def checkpoint(function):
@@ -530,29 +540,35 @@ class ByHand(torch.autograd.Function):
     def forward(call, *leaves):
         outputs, residuals = call.forward(*tree.unflatten(call.structure, leaves))
         out, call.out_structure = tree.flatten(outputs)
-        kept, call.kept_structure = tree.flatten(residuals)
+        call.kept, call.kept_structure = tree.flatten(residuals)
+        known = [*leaves, *out]
+        fresh = list({id(x): x for x in call.kept if is_tensor(x) and position(x, known) is None}.values())
+        call.places = [position(x, [*known, *fresh]) for x in call.kept]
+        call.kept = [None if is_tensor(x) else x for x in call.kept]
         call.outputs = len(out)
-        call.aliases = [next((i for i, leaf in enumerate(leaves) if leaf is k), None) for k in kept]
-        return (*out, *(k for k, alias in zip(kept, call.aliases, strict=True) if alias is None))
+        # An input that is returned as it is could not be saved.
+        return (*(x if position(x, leaves) is None else x.view_as(x) for x in out), *fresh)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        call, *leaves = inputs
-        fresh = iter(output[call.outputs :])
-        kept = [leaves[alias] if alias is not None else next(fresh) for alias in call.aliases]
-        ctx.call = call
-        ctx.mark_non_differentiable(*output[call.outputs :])
-        ctx.save_for_backward(*leaves, *kept)
-        ctx.count = len(leaves)
+        ctx.call, *leaves = inputs
+        known = [*leaves, *output]
+        ctx.mark_non_differentiable(*output[ctx.call.outputs :])
+        ctx.save_for_backward(*(known[place] for place in ctx.call.places if place is not None))
 
     @staticmethod
     def backward(ctx, *cotangents):
-        call, saved = ctx.call, ctx.saved_tensors
-        args = tree.unflatten(call.structure, saved[: ctx.count])
-        residuals = tree.unflatten(call.kept_structure, saved[ctx.count :])
+        call, saved = ctx.call, iter(ctx.saved_tensors)
+        kept = [x if place is None else next(saved) for x, place in zip(call.kept, call.places, strict=True)]
+        residuals = tree.unflatten(call.kept_structure, kept)
         upstream = tree.unflatten(call.out_structure, cotangents[: call.outputs])
-        gradients = common.gradients_of(call.backward, residuals, upstream, args)
-        return (None, *common.per_leaf(args, gradients))
+        gradients = common.gradients_of(call.backward, residuals, upstream, call.structure)
+        return (None, *common.per_leaf(call.structure, gradients))
+
+
+def position(x, known):
+    """Where this very tensor stands in a list."""
+    return next((i for i, other in enumerate(known) if other is x), None)
 
 
 class ByHandCall:

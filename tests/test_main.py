@@ -1,0 +1,72 @@
+"""``python -m ncps`` tells the truth about every backend and survives broken ones."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from ncps import __main__ as program
+
+
+def shown(names, found):
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(program.table(names, found))
+    return console.export_text()
+
+
+def test_the_table_tells_installed_missing_broken_and_active():
+    found = {
+        "torch": {"version": "2.9.0", "device": "cpu"},
+        "jax": {"error": "OSError: [libjax] not found"},
+        "other": {"error": "Boom"},
+        "active": {"backend": "torch"},
+    }
+    text = shown(("mlx", "torch", "jax", "other"), found)
+    lines = {line.split("│")[1].strip(): line for line in text.splitlines() if line.startswith("│")}
+    assert "no" in lines["mlx"]
+    assert 'pip install "ncps[mlx]"' in lines["mlx"]
+    assert [cell.strip() for cell in lines["torch"].split("│")[2:6]] == ["yes", "2.9.0", "cpu", "yes"]
+    assert "broken" in lines["jax"]
+    assert "OSError: [libjax] not found" in lines["jax"]
+    assert 'pip install "ncps[jax]"' in lines["jax"]
+    assert "Boom" in lines["other"]
+
+
+def test_numpy_is_asked_in_a_process_of_its_own():
+    import numpy as np
+
+    assert program.ask("numpy") == {"version": np.__version__, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("raise OSError('libbroken.so: no [such] file')", "libbroken.so: no [such] file"),
+        ("import os; os._exit(3)", "status 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "status -11"),
+    ],
+)
+def test_a_broken_framework_is_shown_with_its_reason(tmp_path, monkeypatch, body, expected):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text(body)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    assert expected in program.ask("torch")["error"]
+
+
+def test_the_environment_chooses(monkeypatch):
+    monkeypatch.setenv("NCPS_BACKEND", "numpy")
+    assert program.ask("active") == {"backend": "numpy"}
+    monkeypatch.setenv("NCPS_BACKEND", "abacus")
+    assert "'abacus'" in program.ask("active")["error"]
+
+
+@pytest.mark.slow
+def test_the_command_prints_all_backends(monkeypatch):
+    monkeypatch.setenv("NCPS_BACKEND", "numpy")
+    monkeypatch.setenv("COLUMNS", "200")
+    done = subprocess.run([sys.executable, "-m", "ncps"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in program.NCPSBackend.known_backends():
+        assert name in done.stdout

@@ -14,6 +14,7 @@ from safetensors.numpy import save as to_safetensors
 
 from ncps import ops
 from ncps.backend import backend_scope
+from ncps.layers.containers import Dict, List
 from ncps.layers.layer import Layer, Weight
 
 Array = np.ndarray
@@ -131,7 +132,8 @@ def check_built(layer: Layer, path: str) -> None:
     Raises:
         ValueError: so it is.
     """
-    if not layer.built and type(layer).build is not Layer.build:
+    container = isinstance(layer, (List, Dict))  # it has the weights of its layers only
+    if not layer.built and type(layer).build is not Layer.build and not container:
         raise not_built(path)
     for name, inner in layer.own_layers().items():
         check_built(inner, f"{path}.{name}")

@@ -24,6 +24,8 @@ FRAMEWORKS = ("torch", "jax", "flax", "mlx", "tensorflow", "keras", "optax", "nu
 @pytest.fixture(autouse=True)
 def restored_registry():
     """Puts back what a test registers or sets."""
+    for name in set(NCPSBackend.available_backends()) & set(BUILTIN):
+        NCPSBackend.ops_of(name)  # what loading registers is kept
     tables = {name: dict(table) for name, table in NCPSBackend._ops.items()}
     kept = NCPSBackend._default, NCPSBackend._default_ops, dict(NCPSBackend._layers), set(NCPSBackend._loaded)
     yield
@@ -36,7 +38,9 @@ def restored_registry():
     for name, table in tables.items():
         NCPSBackend._ops[name].clear()
         NCPSBackend._ops[name].update(table)
-    assert active.backend is None, "a test left its scope open"
+    left = active.backend, active.training
+    active.backend = active.ops = active.training = None
+    assert left == (None, None), "the test left its scope open"
 
 
 def run_python(code, *folders, **environment):

@@ -9,7 +9,7 @@ import pytest
 
 import ncps
 from ncps import saving
-from ncps.layers import LTC, CfC, Dense, Dropout, Layer, Sequential
+from ncps.layers import LTC, CfC, Dense, Layer, LayerNormalization, Sequential
 from ncps.saving import load_weights, save_weights
 from ncps.wirings import AutoNCP
 
@@ -43,7 +43,7 @@ def numbers(layer, *inputs):
 
 
 def stack():
-    return Sequential([CfC(AutoNCP(8, 2), return_sequences=True), Dropout(0.1), LTC(3), Dense(2)])
+    return Sequential([CfC(AutoNCP(8, 2), return_sequences=True), LayerNormalization(), LTC(3), Dense(2)])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -135,7 +135,7 @@ def affine(a, b):
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 7, 8, 13])
+@pytest.mark.parametrize("length", [1, 2, 3, 8, 13])
 def test_associative_scan_in_order(backend, length, reverse):
     rng = np.random.default_rng(length)
     m, v = np.float32(rng.normal(size=(length, 2, 2))), np.float32(rng.normal(size=(length, 2)))

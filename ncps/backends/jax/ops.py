@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import threading
 
@@ -100,7 +101,7 @@ def device(x=None):
     if x is None or isinstance(tensor(x), jax.core.Tracer):  # what is traced lives where the program will run
         default = jax.config.jax_default_device or jax.devices()[0]
         return default if isinstance(default, str) else name_of(default)
-    return name_of(sorted(tensor(x).devices(), key=lambda one: one.id)[0])
+    return name_of(builtins.min(tensor(x).devices(), key=lambda one: one.id))
 
 
 def name_of(device):

@@ -24,6 +24,10 @@ class KerasLayer(keras.layers.Layer):
         finally:
             active.training = previous
 
+    def __dir__(self):
+        # Keras saves what stands here, and torch leaves out the elements of a List, whose names are numbers.
+        return sorted({*super().__dir__(), *vars(self).get("_modules", {})})
+
     def with_masks(self, args, kwargs):
         """Adds the mask that Keras keeps with the first tensor: it fills `mask` for a single tensor argument only."""
         mask = getattr(args[0], "_keras_mask", None) if args else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from ncps.backends.native import NativeLayer
@@ -19,8 +20,7 @@ class TensorflowLayer(NativeLayer, tf.Module):
             return tf.Variable(tf.cast(value, ops.native_dtype(self.native_dtype())), trainable=trainable, name=name)
 
     def make_buffer(self, array):
-        with tf.init_scope():
-            return tf.constant(array)
+        return np.asarray(array)  # an eager tensor that a traced loop captures has no place in the loop's gradient
 
     def native_weights(self):
         return {name: (value, value.trainable) for name, value in vars(self).items() if self.is_weight(value)}

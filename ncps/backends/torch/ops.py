@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 import numpy as np
 import torch
 from torch._higher_order_ops.scan import scan as traced_scan  # private in torch 2.13; this is its only import
@@ -27,7 +29,7 @@ def tensor(x, device=None):
         return x
     array = common.as_array(x, "torch")
     # torch shares memory with NumPy, warns of arrays that must not be written, and has no negative strides
-    if not array.flags.writeable or (array.ndim and sorted(array.strides)[0] < 0):
+    if not array.flags.writeable or (array.ndim and builtins.min(array.strides) < 0):
         array = array.copy()
     if array.dtype.name == "bfloat16":
         return torch.as_tensor(array.view(np.int16), device=device).view(torch.bfloat16)

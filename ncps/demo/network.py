@@ -48,7 +48,7 @@ class SpeakerNetwork(Layer):
 def make_network(cell: str, units: int, motor_neurons: int) -> SpeakerNetwork:
     """A network on the active backend that is built."""
     network = SpeakerNetwork(cell, units, motor_neurons)
-    network(np.zeros((1, 1, FEATURES), np.float32), mask=np.ones((1, 1), bool))  # type: ignore[operator]
+    network(np.zeros((1, 1, FEATURES), np.float32), mask=np.ones((1, 1), bool))
     return network
 
 

@@ -638,8 +638,9 @@ def test_unknown_types_are_named(backend):
 
 @pytest.mark.parametrize(("x", "dtype"), [
     (1.5, "float32"), (2, "int32"), (True, "bool"), ([1.0, 2.0], "float32"), ([[1], [2]], "int32"),
-    ((1, 2.5), "float32"), ([True, False], "bool"), ([], "float32"), (np.float32([1]), "float32"), (np.int32(3), "int32"),
-    (np.array([True]), "bool"), (np.float16([1]), "float16"), ([np.float32(1), np.float32(2)], "float32"),
+    ((1, 2.5), "float32"), ([True, False], "bool"), ([], "float32"), (np.float32([1]), "float32"),
+    (np.int32(3), "int32"), (np.array([True]), "bool"), (np.float16([1]), "float16"),
+    ([np.float32(1), np.float32(2)], "float32"),
 ])  # fmt: skip
 def test_convert_to_tensor(backend, x, dtype):
     got = ops.convert_to_tensor(x)

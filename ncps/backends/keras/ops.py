@@ -36,7 +36,7 @@ def tensor(x):
     if below.is_tensor(x) or isinstance(x, keras.KerasTensor):
         return x
     if isinstance(x, keras.Variable):
-        return keras.ops.convert_to_tensor(x)
+        return keras.ops.convert_to_tensor(x.value)
     array = common.as_array(x, f"Keras ({FRAMEWORK})")
     if FRAMEWORK == "torch":  # Keras knows the device
         return keras.ops.convert_to_tensor(array if array.flags.writeable else array.copy(), array.dtype.name)

@@ -363,20 +363,29 @@ def cumprod(x, axis=0):
 # ---- linear algebra
 
 
+def contracted(x1, x2, axes):
+    # tf.tensordot transposes, and XLA cannot compile its gradient in a loop.
+    kept1, kept2 = shape(x1)[: x1.shape.rank - axes], shape(x2)[axes:]
+    middle = tf.reduce_prod(dims(shape(x2)[:axes]))
+    result = tf.matmul(tf.reshape(x1, dims((-1, middle))), tf.reshape(x2, dims((middle, -1))))
+    return tf.reshape(result, dims((*kept1, *kept2)))
+
+
 def product(x1, x2):
     # tf.matmul has no vectors, and would repeat one matrix for a whole batch.
-    if x1.shape.rank == 1 or x2.shape.rank <= 2:
-        contracted = [x1.shape.rank - 1, builtins.max(x2.shape.rank - 2, 0)]
-        return tf.tensordot(x1, x2, contracted)
-    return tf.matmul(x1, x2)
+    if x1.shape.rank == 2 and x2.shape.rank == 2:
+        return tf.matmul(x1, x2)
+    if x2.shape.rank <= 2:
+        return contracted(x1, x2, 1)
+    return tf.squeeze(tf.matmul(x1[None], x2), -2) if x1.shape.rank == 1 else tf.matmul(x1, x2)
 
 
 matmul = binary(product)
-outer = binary(lambda x1, x2: tf.tensordot(tf.reshape(x1, (-1,)), tf.reshape(x2, (-1,)), 0))
+outer = binary(lambda x1, x2: tf.reshape(x1, (-1, 1)) * tf.reshape(x2, (1, -1)))
 
 
 def tensordot(x1, x2, axes=2):
-    return tf.tensordot(*pair(x1, x2), axes)
+    return contracted(*pair(x1, x2), axes)
 
 
 def einsum(subscripts, *operands):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ncps.ops.arithmetic import maximum, tanh
+from ncps.ops.arithmetic import maximum, multiply, tanh
 from ncps.ops.comparison import logical_and, where
 from ncps.ops.control import custom_gradient
 from ncps.ops.creation import Tensor, zeros_like
@@ -62,7 +62,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 @composite
 def lecun_tanh(x: Tensor) -> Tensor:
     """1.7159 tanh(0.666 x), the activation of the CfC paper's backbones (LeCun et al. 1998)."""
-    return 1.7159 * tanh(0.666 * x)
+    return multiply(tanh(multiply(x, 0.666)), 1.7159)
 
 
 @composite

@@ -221,10 +221,15 @@ def unstack(x, num=None, axis=0):
 
 
 def split(x, indices_or_sections, axis=0):
+    x = tensor(x)
     if isinstance(indices_or_sections, int):
-        return tf.split(tensor(x), indices_or_sections, axis)
+        if x.shape[axis] is not None and x.shape[axis] % indices_or_sections:
+            raise ValueError(f"Expected sections that divide {x.shape[axis]}. Received: {indices_or_sections}")
+        return tf.split(x, indices_or_sections, axis)
     bounds = [0, *(int(i) for i in indices_or_sections)]
-    return tf.split(tensor(x), [*(b - a for a, b in itertools.pairwise(bounds)), -1], axis)
+    if len(bounds) == 1:  # TensorFlow infers no length where there is one section only
+        return [x]
+    return tf.split(x, [*(b - a for a, b in itertools.pairwise(bounds)), -1], axis)
 
 
 def repeat(x, repeats, axis=None):

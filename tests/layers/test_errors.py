@@ -1,0 +1,321 @@
+"""What is wrong raises, says what was expected and received, and leaves nothing behind."""
+
+import warnings
+
+import numpy as np
+import pytest
+from native import to_numpy, weights_of
+
+from ncps import ops
+from ncps.backend import NCPSBackend, backend_scope
+from ncps.layers import LTC, RNN, Activation, CfC, CfCCell, Dense, Dropout, Layer, List, LTCCell, Sequential
+from ncps.wirings import AutoNCP, Wiring
+
+X = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
+SEQUENCES = {"ltc": lambda: LTC(3, unfolds=2), "cfc": lambda: CfC(3, backbone_units=4), "wired": lambda: CfC(AutoNCP(6, 2))}
+ARGUMENTS = [
+    (ValueError, "units", lambda: Dense(0)),
+    (ValueError, "units", lambda: Dense(-1)),
+    (TypeError, "units", lambda: Dense(True)),
+    (TypeError, "units", lambda: Dense(2.0)),
+    (TypeError, "units", lambda: Dense("2")),
+    (TypeError, "units", lambda: Dense(None)),
+    (ValueError, "units", lambda: LTC(0)),
+    (TypeError, "units", lambda: LTC(True)),
+    (TypeError, "units", lambda: LTC(2.5)),
+    (ValueError, "units", lambda: CfC(0)),
+    (TypeError, "units", lambda: CfC(True)),
+    (TypeError, "units", lambda: CfC(2.5)),
+    (ValueError, "unfolds", lambda: LTC(3, unfolds=0)),
+    (TypeError, "unfolds", lambda: LTC(3, unfolds=1.5)),
+    (ValueError, "'gate'", lambda: CfC(3, mode="gate")),
+    (ValueError, "'gate'", lambda: CfC(AutoNCP(6, 2), mode="gate")),
+    (ValueError, "'tanhh'", lambda: CfC(3, backbone_activation="tanhh")),
+    (ValueError, "'tanhh'", lambda: CfC(3, head_activation="tanhh")),
+    (ValueError, "'tanhh'", lambda: CfC(AutoNCP(6, 2), head_activation="tanhh")),
+    (ValueError, "'tanhh'", lambda: Dense(3, "tanhh")),
+    (ValueError, "'tanhh'", lambda: Activation("tanhh")),
+    (ValueError, "'glorot'", lambda: Dense(3, kernel_initializer="glorot")),
+    (ValueError, "'glorot'", lambda: Dense(3, bias_initializer="glorot")),
+    (ValueError, "'afine'", lambda: LTC(3, input_mapping="afine")),
+    (ValueError, "'afine'", lambda: LTC(3, output_mapping="afine")),
+    (ValueError, "rate", lambda: Dropout(1.5)),
+    (ValueError, "rate", lambda: Dropout(-0.1)),
+    (ValueError, "backbone_dropout", lambda: CfC(3, backbone_dropout=2)),
+    (ValueError, "backbone_units", lambda: CfC(3, backbone_units=0)),
+    (ValueError, "backbone_layers", lambda: CfC(3, backbone_layers=-1)),
+    (ValueError, "no backbone", lambda: CfC(AutoNCP(6, 2), backbone_units=4)),
+    (ValueError, "no backbone", lambda: CfC(AutoNCP(6, 2), backbone_layers=0)),
+    (ValueError, "fully_recurrent", lambda: CfC(3, fully_recurrent=False)),
+    (TypeError, "cell", lambda: RNN(Dense(3))),
+    (TypeError, "cell", lambda: RNN(None)),
+    (ValueError, "input_size", lambda: Dense(3, input_size=0)),
+    (TypeError, "input_size", lambda: Dense(3, input_size=2.0)),
+    (TypeError, "input_size", lambda: Dense(3, input_size=True)),
+    ((TypeError, ValueError), "unit", lambda: Dense(3, unit=4)),
+    ((TypeError, ValueError), "float33", lambda: Dense(3, dtype="float33", input_size=2)),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "make"), ARGUMENTS, ids=[str(i) for i in range(len(ARGUMENTS))])
+def test_wrong_arguments_raise_in_the_constructor(backend, error, message, make):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("built", [False, True], ids=["unbuilt", "built"])
+@pytest.mark.parametrize("shape", [(3,), (2, 2, 4, 3), (2, 0, 3)], ids=str)
+def test_wrong_rank_and_empty_sequences(backend, name, built, shape):
+    layer = SEQUENCES[name]()
+    if built:
+        layer(X)
+    with pytest.raises(ValueError, match=r"shape \(?{}".format(str(shape).strip("()").replace(",", ", ?").replace(" ", ""))):
+        layer(np.zeros(shape, np.float32))
+
+
+CALLS = [
+    ("features", lambda layer: layer(X[..., :2])),
+    ("features", lambda layer: layer(np.concatenate([X, X], -1))),
+    ("timespans", lambda layer: layer(X, timespans=np.ones((4, 2)))),
+    ("timespans", lambda layer: layer(X, timespans=np.ones((2, 3)))),
+    ("timespans", lambda layer: layer(X, timespans=np.ones(3))),
+    ("timespans", lambda layer: layer(X, timespans=np.ones((2, 4, 3)))),
+    ("timespans", lambda layer: layer(X, timespans=np.ones((2, 4, 1, 1)))),
+    ("at least 0.*timespans = -1", lambda layer: layer(X, timespans=-1)),
+    (r"at least 0.*timespans\[1, 2\] = -0.5", lambda layer: layer(X, timespans=np.array([[1, 1, 1, 1], [1, 1, -0.5, 1.0]]))),
+    (r"timespans\[1\] = nan", lambda layer: layer(X, timespans=[1, np.nan, 1, 1])),
+    ("nan", lambda layer: layer(X, timespans=float("nan"))),
+    ("mask", lambda layer: layer(X, mask=np.ones((4, 2), bool))),
+    ("mask", lambda layer: layer(X, mask=np.ones(4, bool))),
+    ("mask", lambda layer: layer(X, mask=np.ones((2, 4, 3), bool))),
+    ("state", lambda layer: layer(X, initial_state=np.zeros((2, 50), np.float32))),
+    ("state", lambda layer: layer(X, initial_state=np.zeros((3, layer.cell.state_size), np.float32))),
+    ("state", lambda layer: layer(X, initial_state=np.zeros(layer.cell.state_size, np.float32))),
+    ("timespan", lambda layer: layer.step(X[:, 0], None, timespan=-1)),
+    ("timespan", lambda layer: layer.step(X[:, 0], None, timespan=np.ones(3))),
+    ("state", lambda layer: layer.step(X[:, 0], np.zeros((2, 50), np.float32))),
+]
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("number", range(len(CALLS)))
+def test_wrong_calls_raise_and_do_no_harm(backend, name, number):
+    message, call = CALLS[number]
+    layer = SEQUENCES[name]()
+    wanted = to_numpy(layer(X))
+    with pytest.raises(ValueError, match=message):
+        call(layer)
+    np.testing.assert_array_equal(to_numpy(layer(X)), wanted)
+
+
+def test_wiring_for_another_number_of_inputs(backend):
+    wiring = AutoNCP(6, 2)
+    wiring.build(5)
+    for make in (LTC, CfC):
+        layer = make(wiring)
+        with pytest.raises(ValueError, match="5"):
+            layer(X)
+        assert not layer.built
+    hand = Wiring(3)
+    hand.set_input_dim(2)
+    hand.add_sensory_synapse(0, 0, 1)
+    with pytest.raises(ValueError, match="2"):
+        LTC(hand)(X)
+
+
+def test_cells_take_one_time_step(backend):
+    for cell in (LTCCell(3), CfCCell(3, backbone_units=4)):
+        with pytest.raises(ValueError, match="one time step"):
+            cell(X, np.zeros((2, 3), np.float32))
+        with pytest.raises(ValueError, match="timespan"):
+            cell(X[:, 0], np.zeros((2, 3), np.float32), timespan=np.ones((2, 3)))
+        with pytest.raises(ValueError, match="state"):
+            cell(X[:, 0], np.zeros((2, 4), np.float32))
+        with pytest.raises(ValueError, match="-3"):
+            cell(X[:, 0], np.zeros((2, 3), np.float32), timespan=-3)
+
+
+def foreign(backend):
+    """A tensor of a framework that is not the backend's own."""
+    import torch
+
+    if backend == "torch":
+        import jax.numpy as jnp
+
+        return jnp.asarray(X)
+    return torch.as_tensor(X)
+
+
+def test_tensors_of_another_framework(backend):
+    if backend == "keras":
+        import keras
+
+        if keras.backend.backend() == "torch":
+            pytest.skip("its own")
+    wrong = foreign(backend)
+    for layer in (Dense(2), LTC(3), CfC(3)):
+        with pytest.raises(TypeError, match=type(wrong).__name__):
+            layer(wrong)
+        layer(X)
+        with pytest.raises(TypeError, match=type(wrong).__name__):
+            layer(wrong)
+    with pytest.raises(TypeError, match=type(wrong).__name__):
+        LTC(3)(X, timespans=wrong[:, :, 0] * 0)
+    with pytest.raises(TypeError):
+        Dense(2)("words")
+    with pytest.raises(TypeError):
+        Dense(2)(None)
+
+
+class Holder(Layer):
+    """Puts layers or weights where the framework does not look."""
+
+    def __init__(self, kind, where="init", **options):
+        super().__init__(**options)
+        self.kind, self.where = kind, where
+        if where == "init":
+            self.hidden = self.wrapped(Dense(2))
+
+    def wrapped(self, value):
+        return {"list": [1, value], "tuple": (value,), "dict": {"a": value}}[self.kind]
+
+    def build(self, input_shape):
+        self.hidden = self.wrapped(self.add_weight("kernel", (2, 2)))
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize("kind", ["list", "tuple", "dict"])
+@pytest.mark.parametrize("where", ["init", "build"])
+def test_layers_and_weights_in_plain_containers(backend, kind, where):
+    with pytest.raises(TypeError, match=rf"Holder.hidden.*plain {kind}.*ncps.layers.{'Dict' if kind == 'dict' else 'List'}"):
+        Holder(kind, where)(X[:, 0, :2])
+    layer = Dense(2)
+    with pytest.raises(TypeError, match=r"Dense.friends"):
+        layer.friends = [Dense(2)]
+    assert not hasattr(layer, "friends")
+    layer.numbers = [1, 2]  # other things are no matter
+    layer.words = {"a": "b"}
+    assert layer.numbers == [1, 2]
+
+
+def test_containers_take_layers_only(backend):
+    for wrong in (3, "dense", Dense, None, lambda x: x):
+        with pytest.raises(TypeError, match=r"Expected layers of the backend"):
+            List([wrong])
+        if backend != "keras":
+            with pytest.raises(TypeError, match=r"Expected layers of the backend"):
+                Sequential([wrong])
+
+
+class Fragile(Layer):
+    """Fails in the middle of its first build."""
+
+    broken = True
+
+    def build(self, input_shape):
+        self.first = self.add_weight("first", (input_shape[-1],), "uniform")
+        self.inner = Dense(2)
+        self.inner.ensure_built(input_shape)
+        if type(self).broken:
+            raise RuntimeError("in the middle")
+        self.second = self.add_weight("second", (2,), "ones")
+
+    def call(self, inputs):
+        return self.inner(inputs * self.first) * self.second
+
+
+def test_nothing_half_built_stays(backend):
+    x = X[:, 0]
+    layer = Fragile()
+    Fragile.broken = True
+    try:
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="in the middle"):
+                layer(x)
+            assert not layer.built
+            assert layer.weight_paths() == []
+            assert not hasattr(layer, "first")
+        Fragile.broken = False
+        layer(x)
+        assert sorted(layer.weight_paths()) == ["first", "inner/bias", "inner/kernel", "second"]
+        if backend == "torch":
+            assert len(list(layer.parameters())) == 4
+    finally:
+        Fragile.broken = True
+
+
+@pytest.mark.parametrize("wrong", ["dense", "bias", "ltc"])
+def test_a_build_that_fails_can_be_done_again(backend, wrong):
+    """The weight before the one that fails is gone; a second call tells the same."""
+    if wrong == "ltc":
+        wiring = AutoNCP(6, 2)
+        wiring.build(7)
+        layer, error = LTC(wiring), ValueError
+    else:
+        layer, error = Dense(2, bias_initializer=np.zeros(3)) if wrong == "bias" else Dense(2, kernel_initializer=lambda s, g: g.normal(size=3)), ValueError
+    messages = []
+    for _ in range(2):
+        with pytest.raises(error) as caught:
+            layer(X)
+        messages.append(str(caught.value))
+        assert not layer.built
+        assert layer.get_weights() == []
+    assert messages[0] == messages[1]
+
+
+def test_a_call_that_fails_leaves_the_layer_and_the_scope_as_they_were(backend):
+    layer = LTC(3)
+    layer(X)
+    before = weights_of(layer)
+    with pytest.raises(ValueError, match="features"):
+        layer(X[..., :1], training=True)
+    from ncps.backend import active
+
+    assert active.backend == backend
+    assert active.training is None
+    for path, array in weights_of(layer).items():
+        np.testing.assert_array_equal(array, before[path])
+
+
+def test_nan_inputs_stay_in_their_sample(backend):
+    x = X.copy()
+    x[0, 1, 0] = np.nan
+    for layer in (LTC(3), CfC(3)):
+        clean = to_numpy(layer(X))
+        dirty = to_numpy(layer(x))
+        assert np.isnan(dirty[0]).any()
+        np.testing.assert_array_equal(dirty[1], clean[1])
+
+
+def test_a_mask_hides_nan(backend):
+    """A masked step counts for nothing, whatever stands there."""
+    x = X.copy()
+    x[0, 2:] = np.nan
+    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1]], bool)
+    for layer in (LTC(3), CfC(3)):
+        clean = to_numpy(layer(X, mask=mask))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            dirty = to_numpy(layer(x, mask=mask))
+        np.testing.assert_array_equal(dirty, clean)
+
+
+def test_numbers_and_lists_are_inputs(backend):
+    layer = Dense(2, kernel_initializer="ones")
+    assert to_numpy(layer([[1, 2]])).tolist() == [[3, 3]]
+    assert to_numpy(layer(np.array([[1, 2]]))).tolist() == [[3, 3]]  # int64
+    assert to_numpy(layer(np.array([[1.0, 2.0]]))).dtype == np.float32  # float64
+    assert ops.dtype(layer([[1.0, 2.0]])) == "float32"
+
+
+def test_set_weights_takes_arrays_of_the_frameworks(backend):
+    if backend not in NCPSBackend.available_backends():
+        pytest.skip("not installed")
+    with backend_scope(backend):
+        layer = Dense(2, input_size=3)
+    values = {"kernel": np.full((3, 2), 2.0), "bias": np.full(2, -1.0)}
+    layer.set_weights([values[path] for path in layer.weight_paths()])
+    assert to_numpy(layer(np.ones((1, 3), np.float32))).tolist() == [[5.0, 5.0]]

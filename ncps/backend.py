@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import os
 import threading
@@ -96,6 +95,13 @@ def captured(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
 
     return again
+
+
+def entry_points() -> tuple[Any, ...]:
+    """The backends that other packages announce."""
+    from importlib.metadata import entry_points as installed  # slow to import, and most processes never ask
+
+    return tuple(installed(group=ENTRY_POINTS))
 
 
 class NCPSBackend:
@@ -192,7 +198,7 @@ class NCPSBackend:
     @classmethod
     def known_backends(cls) -> tuple[str, ...]:
         """Names of all backends: ours, those of entry points, and those registered by hand."""
-        outside = (entry.name for entry in importlib.metadata.entry_points(group=ENTRY_POINTS))
+        outside = (entry.name for entry in entry_points())
         return tuple(dict.fromkeys((*BUILTIN, *outside, *cls._ops)))
 
     @classmethod
@@ -248,7 +254,9 @@ class NCPSBackend:
 
     @classmethod
     def _load_outside(cls, backend: str) -> None:
-        for entry in importlib.metadata.entry_points(group=ENTRY_POINTS, name=str(backend)):
+        for entry in entry_points():
+            if entry.name != backend:
+                continue
             entry.load()
             cls._table(backend)
             return

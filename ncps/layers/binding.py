@@ -22,7 +22,7 @@ class LayerMeta(type):
         """An instance of the class bound to the active backend."""
         if cls.bound_to is None:
             replacement = NCPSBackend.replacement_of(cls)
-            return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)  # type: ignore[arg-type]
+            return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)
         layer = super().__call__(*args, **kwargs)
         layer.build_if_sized()
         return layer
@@ -32,7 +32,7 @@ class LayerMeta(type):
 def bind(cls: Any, backend: str) -> Any:
     """The class of `cls` under `backend`."""
     native: Any = NCPSBackend.native_base(backend)
-    meta = type(native)
+    meta: Any = type(native)
     if issubclass(LayerMeta, meta):
         meta = LayerMeta
     elif not issubclass(meta, LayerMeta):

@@ -427,7 +427,7 @@ class Drawn(keras.random.SeedGenerator):
     """A seed that has been drawn, in the form in which Keras takes it."""
 
     def __init__(self, seed):
-        self.seed = seed
+        self.seed = self._initial_seed = seed
 
     def next(self, ordered=True):
         return self.seed

@@ -435,7 +435,13 @@ def take(x, indices, axis=0):
 
 
 def take_along_axis(x, indices, axis=-1):
-    return tf.experimental.numpy.take_along_axis(tensor(x), tensor(indices), axis)
+    x, indices = moveaxis(x, axis, -1), moveaxis(indices, axis, -1)
+    rank = x.shape.rank - 1
+    if x.shape[:-1].as_list() != indices.shape[:-1].as_list():  # axes of length one are repeated
+        common_shape = tf.broadcast_dynamic_shape(tf.shape(x)[:-1], tf.shape(indices)[:-1])
+        x = tf.broadcast_to(x, tf.concat([common_shape, tf.shape(x)[-1:]], 0))
+        indices = tf.broadcast_to(indices, tf.concat([common_shape, tf.shape(indices)[-1:]], 0))
+    return moveaxis(tf.gather(x, indices, batch_dims=rank), -1, axis)
 
 
 def segment_sum(data, segment_ids, num_segments, sorted=False):
@@ -577,6 +583,22 @@ def at_step(function, index):
     return step
 
 
+def seeded(function, seeds, index=0):
+    """`function`, which draws from one seed for each generator: the same at every run with the same index."""
+
+    def run(*args):
+        numbers = itertools.count()
+
+        def draw(generator):
+            seed = next(seed for known, seed in seeds if known is generator)
+            return tf.random.fold_in(tf.random.fold_in(seed, next(numbers)), index)
+
+        with drawing(draw):
+            return function(*args)
+
+    return run
+
+
 def random_seed_generator(seed=None):
     return SeedGenerator(seed)
 
@@ -618,11 +640,22 @@ def random_dropout(inputs, rate, seed=None):
 # ---- control
 
 
-def traced(function, leaves):
-    """The trace of a function of tensors, apart from the graph: it tells what comes out and what is captured."""
-    with tf.name_scope("outline"):
+def outlined(function, leaves):
+    """A trace of a function of tensors apart from the graph, and a seed for every generator that it draws from.
+
+    The trace tells what comes out and what is captured.
+    """
+    used = []
+
+    def note(generator):
+        if not builtins.any(generator is known for known in used):
+            used.append(generator)
+        return tf.zeros(2, generator.state.dtype)
+
+    with drawing(note):
         specs = [tf.TensorSpec(x.shape, x.dtype) for x in leaves]
-        return tf.function(function, autograph=False).get_concrete_function(*specs)
+        trace = tf.function(function, autograph=False).get_concrete_function(*specs)
+    return trace, [(generator, next_seed(generator)) for generator in used]
 
 
 def wider(a, b):
@@ -675,14 +708,15 @@ def looped_scan(f, init, xs, steps, reverse):
         return [tensor(x) for x in state], y
 
     # A loop wants to know beforehand what it carries and what it collects.
-    outline = traced(step, [*carry, *(x[0] for x in slices)]).structured_outputs
+    trace, seeds = outlined(step, [*carry, *(x[0] for x in slices)])
+    outline = trace.structured_outputs
     invariants = [wider(x.shape, spec.shape) for x, spec in zip(carry, outline[0], strict=True)]
     inputs = [tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x) for x in slices]
     outputs = [tf.TensorArray(spec.dtype, steps, element_shape=spec.shape) for spec in outline[1]]
 
     def body(i, carry, outputs):
         t = steps - 1 - i if reverse else i
-        carry, y = at_step(step, t)(*carry, *(x.read(t) for x in inputs))
+        carry, y = seeded(step, seeds, t)(*carry, *(x.read(t) for x in inputs))
         return i + 1, carry, [array.write(t, leaf) for array, leaf in zip(outputs, y, strict=True)]
 
     _, carry, outputs = tf.while_loop(
@@ -782,31 +816,15 @@ class Recomputed:
 
     def __init__(self, function, args, kwargs):
         leaves, self.structure = tree.flatten((args, kwargs))
-        self.function, self.leaves, self.used = function, [tensor(x) for x in leaves], []
-        with drawing(self.note):
-            trace = traced(self.run, self.leaves)
+        self.function, self.leaves = function, [tensor(x) for x in leaves]
+        trace, seeds = outlined(self.run, self.leaves)
         self.captured = [x for x in trace.captured_inputs if x.dtype.is_floating]
-        self.seeds = [(generator, next_seed(generator)) for generator in self.used]
-
-    def note(self, generator):
-        if not builtins.any(generator is known for known in self.used):
-            self.used.append(generator)
-        return tf.zeros(2, generator.state.dtype)
+        self.seeded = seeded(self.run, seeds)
 
     def run(self, *leaves):
         args, kwargs = tree.unflatten(self.structure, leaves)
         outputs, self.out_structure = tree.flatten(self.function(*args, **kwargs))
         return [tensor(x) for x in outputs]
-
-    def seeded(self, *leaves):
-        numbers = itertools.count()
-
-        def draw(generator):
-            seed = next(seed for known, seed in self.seeds if known is generator)
-            return tf.random.fold_in(seed, next(numbers))
-
-        with drawing(draw):
-            return self.run(*leaves)
 
     def __call__(self):
         count = len(self.leaves)

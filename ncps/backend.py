@@ -17,6 +17,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from ncps.errors import BackendConfigurationError
+
 
 class BuiltinBackend(NamedTuple):
     """A backend of ours: the package that it needs and the extra that installs it."""
@@ -72,15 +74,16 @@ class backend_scope:  # noqa: N801 - used like a function, as contextlib's own a
     def __init__(self, backend: str) -> None:
         self._ops = NCPSBackend.ops_of(backend)
         self._backend = backend
+        self._previous: list[tuple[str | None, dict[str, Callable[..., Any]] | None]] = []
 
     def __enter__(self) -> None:
-        self._previous = (active.backend, active.ops)
+        self._previous.append((active.backend, active.ops))
         active.backend, active.ops = self._backend, self._ops
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        active.backend, active.ops = self._previous
+        active.backend, active.ops = self._previous.pop()
 
 
 def captured(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,6 +247,8 @@ class NCPSBackend:
     def _load_builtin(cls, backend: str) -> None:
         try:
             importlib.import_module(f"ncps.backends.{backend}")
+        except BackendConfigurationError:
+            raise
         except Exception as error:  # a broken framework raises anything: OSError, AttributeError ...
             package, extra = BUILTIN[backend]
             raise ImportError(

@@ -76,6 +76,10 @@ class Layer(metaclass=LayerMeta):
     def __init__(
         self, *, input_size: int | None = None, name: str | None = None, dtype: str | None = None, **native: Any
     ) -> None:
+        if unbound(type(self)) is Layer:
+            raise TypeError(
+                "Layer is the base class of layers. Instantiate Dense, LTC, CfC ..., or a subclass of your own."
+            )
         super().__init__(name=name, dtype=dtype, **native)  # type: ignore[call-arg]
         self.input_size = check_size("input_size", input_size) if input_size is not None else None
         self._layer_index = seeds.next_layer_index() if self.takes_seed else -1

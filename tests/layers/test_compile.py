@@ -81,6 +81,21 @@ def test_torch_compile(name):
     compare_compiled_torch(name, X, TIMES)
 
 
+@pytest.mark.parametrize("times", [None, 0.5])
+def test_torch_compile_with_a_common_time(name, times):
+    """Without timespans, or with a number."""
+    needs("torch")
+    import torch
+
+    if name == "dense":
+        pytest.skip("no times")
+    torch._dynamo.reset()
+    layer, x = made(name, "torch"), torch.tensor(X)
+    options = {} if times is None else {"timespans": times}
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    np.testing.assert_allclose(to_numpy(compiled(x, **options)), to_numpy(layer(x, **options)), rtol=0, atol=2e-6)
+
+
 @pytest.mark.slow
 def test_torch_compile_of_a_long_sequence():
     needs("torch")
@@ -182,8 +197,9 @@ def test_mlx_compiler(name):
         return (layer(x) ** 2).sum()
 
     plain = nn.value_and_grad(layer, loss)
-    value, gradients = mx.compile(lambda x: plain(layer, x), inputs=layer.state)(mx.array(X))
     other, wanted = plain(layer, mx.array(X))
+    state = [layer.state]
+    value, gradients = mx.compile(lambda x: plain(layer, x), inputs=state, outputs=state)(mx.array(X))
     assert abs(value.item() - other.item()) < 1e-4
     from mlx.utils import tree_flatten
 
@@ -473,4 +489,4 @@ def test_a_training_step_learns(backend, name):
     losses = [float(to_numpy(step(X, y))) for _ in range(25)]
     assert losses[-1] < 0.8 * losses[0]
     with backend_scope(backend):
-        assert abs(float(to_numpy(ops.mean((layer(X)[..., :1] - y) ** 2))) - losses[-1]) < 0.05
+        assert abs(float(to_numpy(ops.mean((layer(X)[..., :1] - ops.convert_to_tensor(y)) ** 2))) - losses[-1]) < 0.05

@@ -1,5 +1,6 @@
 """What is wrong raises, says what was expected and received, and leaves nothing behind."""
 
+import re
 import warnings
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_wrong_rank_and_empty_sequences(backend, name, built, shape):
     layer = SEQUENCES[name]()
     if built:
         layer(X)
-    with pytest.raises(ValueError, match=r"shape \(?{}".format(str(shape).strip("()").replace(",", ", ?").replace(" ", ""))):
+    with pytest.raises(ValueError, match=f"shape {re.escape(str(shape))}"):
         layer(np.zeros(shape, np.float32))
 
 
@@ -110,18 +111,19 @@ def test_wrong_calls_raise_and_do_no_harm(backend, name, number):
 
 
 def test_wiring_for_another_number_of_inputs(backend):
+    """A wiring that is drawn serves any number of inputs; one whose inputs were connected by hand does not."""
     wiring = AutoNCP(6, 2)
     wiring.build(5)
-    for make in (LTC, CfC):
-        layer = make(wiring)
-        with pytest.raises(ValueError, match="5"):
-            layer(X)
-        assert not layer.built
+    assert LTC(wiring)(X).shape == CfC(wiring)(X).shape == (2, 2)
     hand = Wiring(3)
     hand.set_input_dim(2)
     hand.add_sensory_synapse(0, 0, 1)
-    with pytest.raises(ValueError, match="2"):
-        LTC(hand)(X)
+    for make in (LTC, CfC):
+        layer = make(hand)
+        with pytest.raises(ValueError, match="2"):
+            layer(X)
+        assert not layer.built
+        assert layer.weight_paths() == []
 
 
 def test_cells_take_one_time_step(backend):
@@ -247,18 +249,13 @@ def test_nothing_half_built_stays(backend):
         Fragile.broken = True
 
 
-@pytest.mark.parametrize("wrong", ["dense", "bias", "ltc"])
-def test_a_build_that_fails_can_be_done_again(backend, wrong):
-    """The weight before the one that fails is gone; a second call tells the same."""
-    if wrong == "ltc":
-        wiring = AutoNCP(6, 2)
-        wiring.build(7)
-        layer, error = LTC(wiring), ValueError
-    else:
-        layer, error = Dense(2, bias_initializer=np.zeros(3)) if wrong == "bias" else Dense(2, kernel_initializer=lambda s, g: g.normal(size=3)), ValueError
+@pytest.mark.parametrize("wrong", ["kernel_initializer", "bias_initializer"])
+def test_a_build_that_fails_tells_the_same_again(backend, wrong):
+    """The weight before the one that fails is gone."""
+    layer = Dense(2, **{wrong: np.zeros(5)})
     messages = []
     for _ in range(2):
-        with pytest.raises(error) as caught:
+        with pytest.raises(ValueError, match=r"broadcast|shape") as caught:
             layer(X)
         messages.append(str(caught.value))
         assert not layer.built
@@ -305,10 +302,11 @@ def test_a_mask_hides_nan(backend):
 
 def test_numbers_and_lists_are_inputs(backend):
     layer = Dense(2, kernel_initializer="ones")
-    assert to_numpy(layer([[1, 2]])).tolist() == [[3, 3]]
+    if backend != "keras":  # which takes lists for several inputs
+        assert to_numpy(layer([[1, 2]])).tolist() == [[3, 3]]
+        assert ops.dtype(layer([[1.0, 2.0]])) == "float32"
     assert to_numpy(layer(np.array([[1, 2]]))).tolist() == [[3, 3]]  # int64
     assert to_numpy(layer(np.array([[1.0, 2.0]]))).dtype == np.float32  # float64
-    assert ops.dtype(layer([[1.0, 2.0]])) == "float32"
 
 
 def test_set_weights_takes_arrays_of_the_frameworks(backend):

@@ -1,10 +1,24 @@
-"""The keras backend."""
+"""The keras backend: Keras 3 on jax, torch, tensorflow or numpy, as KERAS_BACKEND says."""
 
-import keras
+import os
 
-from ncps.backend import NCPSBackend
-from ncps.backends.common import register_backend
-from ncps.backends.keras import module, ops, training
+from ncps.errors import BackendConfigurationError
+
+REFUSED = (
+    "KERAS_BACKEND=openvino only runs finished models, and ncps needs a framework that also builds them. Set "
+    "KERAS_BACKEND to jax, torch, tensorflow or numpy before keras is imported."
+)
+if os.environ.get("KERAS_BACKEND") == "openvino":  # before the import, which fails without the package openvino
+    raise BackendConfigurationError(REFUSED)
+
+import keras  # noqa: E402
+
+if keras.backend.backend() == "openvino":  # from Keras' configuration file
+    raise BackendConfigurationError(REFUSED)
+
+from ncps.backend import NCPSBackend  # noqa: E402
+from ncps.backends.common import register_backend  # noqa: E402
+from ncps.backends.keras import module, ops, training  # noqa: E402
 
 register_backend("keras", ops, training, module.KerasLayer)
 NCPSBackend.register("keras", "Sequential", keras.Sequential)

@@ -16,11 +16,6 @@ from ncps.backends import common
 from ncps.ops.dispatch import PRIMITIVES
 
 FRAMEWORK = keras.backend.backend()
-if FRAMEWORK == "openvino":
-    raise ImportError(
-        "KERAS_BACKEND=openvino only runs finished models, and ncps needs a framework that also builds them. Set "
-        "KERAS_BACKEND to jax, torch, tensorflow or numpy before keras is imported."
-    )
 below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.ops")
 
 # ---- types and conversion

@@ -811,42 +811,60 @@ def checkpoint(function):
 class Recomputed:
     """One call of a function, whose backward pass runs it again, with the seeds that its first run had.
 
-    `tf.recompute_grad` draws anew and loses the gradients of captured tensors.
+    `tf.recompute_grad` draws anew, and loses the gradients of captured tensors. In a loop it also cannot read variables
+    and constants again: so the function becomes a graph, whose captures are read where it is called first.
     """
 
     def __init__(self, function, args, kwargs):
-        leaves, self.structure = tree.flatten((args, kwargs))
-        self.function, self.leaves = function, [tensor(x) for x in leaves]
-        trace, seeds = outlined(self.run, self.leaves)
-        self.captured = [x for x in trace.captured_inputs if x.dtype.is_floating]
-        self.seeded = seeded(self.run, seeds)
+        leaves, structure = tree.flatten((args, kwargs))
+        leaves, count = [tensor(x) for x in leaves], len(leaves)
 
-    def run(self, *leaves):
-        args, kwargs = tree.unflatten(self.structure, leaves)
-        outputs, self.out_structure = tree.flatten(self.function(*args, **kwargs))
-        return [tensor(x) for x in outputs]
+        def run(*leaves):
+            args, kwargs = tree.unflatten(structure, leaves)
+            outputs, self.structure = tree.flatten(function(*args, **kwargs))
+            return [tensor(x) for x in outputs]
+
+        def run_seeded(*inputs):
+            return seeded(run, list(zip(generators, inputs[count:], strict=True)))(*inputs[:count])
+
+        self.graph, seeds = outlined(run, leaves)
+        generators, seeds = [generator for generator, _ in seeds], [seed for _, seed in seeds]
+        self.inputs = [*leaves, *seeds]
+        if seeds:
+            self.graph, _ = outlined(run_seeded, self.inputs)
+        self.sources = self.graph.captured_inputs
+        self.captured = [tf.compat.v1.get_default_graph().capture(x) for x in self.sources]
+        self.graph.set_external_captures(self.captured)
 
     def __call__(self):
-        count = len(self.leaves)
+        count = len(self.inputs)
 
         @tf.custom_gradient
-        def call(*leaves):
-            return self.seeded(*leaves[:count]), functools.partial(self.backward, leaves)
+        def call(*inputs):
+            return self.graph(*inputs[:count]), functools.partial(self.backward, inputs[:count])
 
-        return tree.unflatten(self.out_structure, call(*self.leaves, *self.captured))
+        tensors = [x for x in self.captured if x.dtype.is_floating]  # to these, gradients flow as to arguments
+        return tree.unflatten(self.structure, call(*self.inputs, *tensors))
 
-    def backward(self, leaves, *upstream, variables=()):
-        count = len(self.leaves)
-        again = after(leaves[:count], upstream)
+    def backward(self, inputs, *upstream, variables=()):
+        again = after(inputs, upstream)
+        handles = [self.handle(variable) for variable in variables]
+        sources = [*again, *(x for x in self.captured if x.dtype.is_floating)]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([x for x in again if x.dtype.is_floating])
-            tape.watch([*self.captured, *variables])
-            outputs = self.seeded(*again)
+            tape.watch([*(x for x in sources if x.dtype.is_floating), *(x for x in handles if x is not None)])
+            outputs = self.graph(*again)
         real = [(y, g) for y, g in zip(outputs, upstream, strict=True) if y.dtype.is_floating]
-        sources = [*again, *self.captured, *variables]
-        found = tape.gradient([y for y, _ in real], sources, [g for _, g in real])
-        inputs = len(sources) - len(variables)
-        return (found[:inputs], found[inputs:]) if variables else found
+        known = [x for x in handles if x is not None]
+        found = tape.gradient([y for y, _ in real], [*sources, *known], [g for _, g in real])
+        of_handles = iter(found[len(sources) :])
+        if not variables:
+            return found
+        return found[: len(sources)], [None if x is None else next(of_handles) for x in handles]
+
+    def handle(self, variable):
+        """The captured tensor through which a variable is read."""
+        pairs = zip(self.sources, self.captured, strict=True)
+        return next((inner for outer, inner in pairs if outer is variable.handle), None)
 
 
 def after(leaves, upstream):

@@ -196,14 +196,18 @@ class Layer(metaclass=LayerMeta):
         """Builds the layer if it is not; after an error nothing of it stays."""
         if self.built:
             return
-        before = set(self.own_weights())
+        before = [
+            (layer, layer.built, {*layer.own_weights(), *layer.own_layers()}, layer._non_negative)
+            for layer in self.layers_within()
+        ]
         try:
             with self.scope():
                 self.build(tuple(input_shape))
         except BaseException:
-            for name in set(self.own_weights()) - before:
-                delattr(self, name)
-            self._non_negative = tuple(name for name in self._non_negative if name in before)
+            for layer, built, names, non_negative in before:
+                for name in {*layer.own_weights(), *layer.own_layers()} - names:
+                    delattr(layer, name)
+                layer.built, layer._non_negative = built, non_negative
             raise
         self.built = True
         self.find_anchor()
@@ -241,6 +245,12 @@ class Layer(metaclass=LayerMeta):
     def own_layers(self) -> dict[str, Layer]:
         """Attribute names of the layers within this one."""
         return {name: value for name, value in self.native_attributes() if isinstance(value, Layer)}
+
+    def layers_within(self) -> Iterator[Layer]:
+        """This layer and all layers within it."""
+        yield self
+        for layer in self.own_layers().values():
+            yield from layer.layers_within()
 
     def walk(self, prefix: str = "") -> Iterator[Weight]:
         """All weights: those of the layer, then those of the layers within, each by name.

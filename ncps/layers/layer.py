@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -196,21 +197,26 @@ class Layer(metaclass=LayerMeta):
         """Builds the layer if it is not; after an error nothing of it stays."""
         if self.built:
             return
+        with self.whole_or_not_at_all(), self.scope():
+            self.build(tuple(input_shape))
+        self.built = True
+        self.find_anchor()
+
+    @contextlib.contextmanager
+    def whole_or_not_at_all(self) -> Iterator[None]:
+        """After an error in this block, the layer and those within have no more weights and layers than before it."""
         before = [
             (layer, layer.built, {*layer.own_weights(), *layer.own_layers()}, layer._non_negative)
             for layer in self.layers_within()
         ]
         try:
-            with self.scope():
-                self.build(tuple(input_shape))
+            yield
         except BaseException:
             for layer, built, names, non_negative in before:
                 for name in {*layer.own_weights(), *layer.own_layers()} - names:
                     delattr(layer, name)
                 layer.built, layer._non_negative = built, non_negative
             raise
-        self.built = True
-        self.find_anchor()
 
     def find_anchor(self) -> None:
         """Notes the first floating weight: inputs take its type."""

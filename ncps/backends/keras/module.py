@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import keras
 import numpy as np
 
@@ -19,7 +21,7 @@ class KerasLayer(keras.layers.Layer):
         kwargs = self.with_masks(args, kwargs)
         previous, active.training = active.training, kwargs.get("training", active.training)
         try:
-            with backend_scope("keras"):
+            with backend_scope("keras"), contextlib.nullcontext() if self.built else self.whole_or_not_at_all():
                 return super().__call__(*args, **kwargs)
         finally:
             active.training = previous
@@ -77,7 +79,8 @@ class KerasLayer(keras.layers.Layer):
 
     def ensure_built(self, input_shape):
         if not self.built:
-            self.build(input_shape)  # Keras wraps it: marks the layer as built and locks it
+            with self.whole_or_not_at_all():
+                self.build(input_shape)  # Keras wraps it: marks the layer as built and locks it
 
     def is_traced(self, x):
         return False

@@ -9,27 +9,30 @@ from ncps.backends.numpy import ops
 
 
 class NumpyLayer(NativeLayer):
-    """A plain object, which notes the names of its weights."""
+    """A plain object, which notes its weights."""
 
     def __init__(self, name=None, dtype=None):
         super().__init__(name, dtype)
-        self._trainable = {}
+        self._made = {}
 
     def __call__(self, *args, **kwargs):
         return self.run(*args, **kwargs)
 
     def make_weight(self, name, value, trainable, constraint):
-        self._trainable[name] = trainable
-        return np.array(ops.cast(value, self.native_dtype()))
+        made = np.array(ops.cast(value, self.native_dtype()))
+        self._made[name] = made, trainable
+        return made
 
     def make_buffer(self, array):
         return np.asarray(array)
 
     def native_weights(self):
-        return {name: (vars(self)[name], flag) for name, flag in self._trainable.items() if name in vars(self)}
+        return {
+            name: (vars(self)[name], trainable) for name, (_, trainable) in self._made.items() if name in vars(self)
+        }
 
     def is_weight(self, value):
-        return any(value is weight for weight, _ in self.native_weights().values())
+        return any(value is made for made, _ in self._made.values())
 
     def write_weight(self, variable, value):
         variable[...] = value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ncps import activations, ops
+from ncps import activations, initializers, ops
 from ncps.layers.layer import Activation, Layer, Shape, Tensor, check_size
 
 
@@ -41,6 +41,8 @@ class Dense(Layer):
     ) -> None:
         super().__init__(**options)
         self.units = check_size("units", units)
+        for name in (kernel_initializer, bias_initializer):
+            initializers.get(name)
         activations.get(activation)
         self.activation = activation
         self.use_bias = use_bias

@@ -16,6 +16,8 @@ class KerasLayer(keras.layers.Layer):
 
     def __init__(self, name=None, dtype=None, **options):
         super().__init__(name=name, dtype=dtype, **options)
+        if "mask" in self._call_signature.parameters:
+            self.supports_masking = True  # the layer takes the mask itself: Keras need not warn that it is lost
 
     def __call__(self, *args, **kwargs):
         kwargs = self.with_masks(args, kwargs)

@@ -12,6 +12,7 @@ A native base makes a layer the framework's own module; it provides
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -58,5 +59,16 @@ class NativeLayer:
         return False
 
     @staticmethod
-    def bound(layer: type) -> None:
-        pass
+    def bound(layer: Any) -> None:
+        inner = layer.build
+
+        @functools.wraps(inner)
+        def build(self: Any, input_shape: Any) -> None:
+            if self.built:
+                return
+            with self.whole_or_not_at_all(), self.scope():
+                inner(self, tuple(input_shape))
+            self.built = True
+            self.find_anchor()
+
+        layer.build = build

@@ -194,13 +194,9 @@ class Layer(metaclass=LayerMeta):
         self.ensure_built(tuple(ops.shape(inputs)))
 
     def ensure_built(self, input_shape: Shape) -> None:
-        """Builds the layer if it is not; after an error nothing of it stays."""
-        if self.built:
-            return
-        with self.whole_or_not_at_all(), self.scope():
+        """Builds the layer if it is not."""
+        if not self.built:
             self.build(tuple(input_shape))
-        self.built = True
-        self.find_anchor()
 
     @contextlib.contextmanager
     def whole_or_not_at_all(self) -> Iterator[None]:

@@ -79,11 +79,6 @@ class KerasLayer(keras.layers.Layer):
         config = keras.layers.Layer.get_config(self)
         return {key: config[key] for key in ("name", "dtype", "trainable") if key in config}
 
-    def ensure_built(self, input_shape):
-        if not self.built:
-            with self.whole_or_not_at_all():
-                self.build(input_shape)  # Keras wraps it: marks the layer as built and locks it
-
     def is_traced(self, x):
         return False
 

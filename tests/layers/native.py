@@ -23,7 +23,7 @@ def to_numpy(x):
         import mlx.core as mx
 
         x = x.astype(mx.float32)
-    array = np.array(x)
+    array = np.array(x.numpy() if hasattr(x, "numpy") and not isinstance(x, np.ndarray) else x)
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 

@@ -76,8 +76,8 @@ class KerasLayer(keras.layers.Layer):
         return self.variable_dtype
 
     def native_config(self):
-        config = keras.layers.Layer.get_config(self)
-        return {key: config[key] for key in ("name", "dtype", "trainable") if key in config}
+        config = {"name": self.name, "dtype": self.dtype_policy.name}
+        return config if self.trainable else {**config, "trainable": False}
 
     def is_traced(self, x):
         return False

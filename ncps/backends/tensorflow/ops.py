@@ -40,9 +40,11 @@ def boolean(x):
 
 
 def pair(x1, x2):
-    if is_tensor(x1):
-        return promoted(x1, beside(x1, x2))
-    return promoted(beside(x2, x1), x2) if is_tensor(x2) else promoted(x1, x2)
+    if isinstance(x1, (bool, int, float)):
+        x2 = tensor(x2)
+        return promoted(beside(x2, x1), x2)
+    x1 = tensor(x1)
+    return promoted(x1, beside(x1, x2))
 
 
 def beside(x, number):
@@ -520,22 +522,21 @@ def log_softmax(x, axis=-1):
 # ---- random: stateless draws, whose seeds come from a variable
 
 
+FRESH = [np.random.default_rng()]  # seeds for generators without one; in a list, so that set_seed replaces it
+
+
 class SeedGenerator(tf.Module):
     """A seed and the number of draws so far: [seed, draws]."""
 
     def __init__(self, seed=None):
         super().__init__()
         with tf.init_scope():  # a function that is being traced would own the variable
-            self.state = tf.Variable(seed_of(fresh_seed() if seed is None else seed), trainable=False)
+            self.state = tf.Variable(seed_of(FRESH[0].integers(2**63) if seed is None else seed), trainable=False)
 
     def next(self):
         seed = self.state.read_value()
         self.state.assign_add((0, 1))
         return seed
-
-
-def fresh_seed():
-    return int(np.random.SeedSequence().generate_state(1)[0])
 
 
 def seed_of(number):
@@ -604,6 +605,7 @@ def random_seed_generator(seed=None):
 
 
 def random_set_seed(seed):
+    FRESH[0] = np.random.default_rng(seed)
     global_generator().state.assign(seed_of(seed))
 
 
@@ -790,13 +792,15 @@ def fori_loop(lower, upper, body_fun, init_val):
 
 def vectorized_map(function, elements):
     leaves, structure = tree.flatten(elements)
-    found = {}
+    leaves, found = [tensor(x) for x in leaves], {}
 
-    def run(leaves):
+    def run(*leaves):
         results, found["structure"] = tree.flatten(function(tree.unflatten(structure, leaves)))
         return [tensor(x) for x in results]
 
-    results = tf.vectorized_map(run, [tensor(x) for x in leaves])
+    _, seeds = outlined(run, [x[0] for x in leaves])  # one draw would serve all elements
+    numbered = (tf.range(tf.shape(leaves[0])[0]), *leaves)
+    results = tf.vectorized_map(lambda x: seeded(run, seeds, x[0])(*x[1:]), numbered, warn=not seeds)
     return tree.unflatten(found["structure"], results)
 
 

@@ -6,7 +6,8 @@ A native base makes a layer the framework's own module; it provides
 - ``make_weight(name, value, trainable, constraint)`` and ``make_buffer(array)``: what the framework tracks as a
   parameter, and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
-- ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs;
+- ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs that hides the values of x;
+- ``reopen()``: lets a built layer be built again;
 - ``native_dtype()``, ``native_config()`` and ``bound(layer)``, called once for each bound class.
 """
 
@@ -57,6 +58,9 @@ class NativeLayer:
 
     def is_traced(self, x: Any) -> bool:
         return False
+
+    def reopen(self) -> None:
+        pass
 
     @staticmethod
     def bound(layer: Any) -> None:

@@ -68,6 +68,7 @@ class Layer(metaclass=LayerMeta):
         native_weights: Callable[[], dict[str, tuple[Any, bool]]]
         is_traced: Callable[[Any], bool]
         is_weight: Callable[[Any], bool]
+        reopen: Callable[[], None]
         write_weight: Callable[[Any, np.ndarray], None]
         compute_output_shape: Callable[..., Any]
         __call__: Callable[..., Any]
@@ -95,6 +96,9 @@ class Layer(metaclass=LayerMeta):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs."""
         raise NotImplementedError(f"{type(self).__name__} does not define call(self, inputs, ...).")
+
+    def check_arguments(self, *args: Any, **kwargs: Any) -> None:
+        """Raises if something is wrong with the arguments of a call, as the user gave them; nothing is converted yet."""
 
     # -- what a layer uses
 
@@ -145,10 +149,8 @@ class Layer(metaclass=LayerMeta):
     def convert_input(self, inputs: Tensor) -> Tensor:
         """Inputs as tensors of the layer's type; layers of integers override this."""
         inputs = ops.convert_to_tensor(inputs)
-        if self._anchor:
-            wanted = self.anchor_weight().dtype
-            return inputs if inputs.dtype == wanted else ops.cast(inputs, wanted)
-        return inputs
+        wanted = self.anchor_weight().dtype if self._anchor else self.native_config()["dtype"]
+        return inputs if wanted is None or inputs.dtype == wanted else ops.cast(inputs, wanted)
 
     def compute_dtype_name(self) -> str:
         """Name of the type that the layer computes in."""
@@ -176,10 +178,12 @@ class Layer(metaclass=LayerMeta):
         if kwargs.get("training") is not None:
             active.training = kwargs["training"]
         try:
-            inputs, *rest = args
-            if not self.built:
-                self.build_before_call(inputs)
-            return self.call(self.convert_input(inputs), *rest, **kwargs)
+            self.check_arguments(*args, **kwargs)
+            if self.built:
+                return self.call(self.convert_input(args[0]), *args[1:], **kwargs)
+            with self.whole_or_not_at_all():  # a call that fails does not decide the number of features
+                self.build_before_call(args[0])
+                return self.call(self.convert_input(args[0]), *args[1:], **kwargs)
         finally:
             active.training = previous[2]
 
@@ -202,16 +206,18 @@ class Layer(metaclass=LayerMeta):
     def whole_or_not_at_all(self) -> Iterator[None]:
         """After an error in this block, the layer and those within have no more weights and layers than before it."""
         before = [
-            (layer, layer.built, {*layer.own_weights(), *layer.own_layers()}, layer._non_negative)
+            (layer, layer.built, {*layer.own_weights(), *layer.own_layers()}, layer._non_negative, layer._anchor)
             for layer in self.layers_within()
         ]
         try:
             yield
         except BaseException:
-            for layer, built, names, non_negative in before:
+            for layer, built, names, non_negative, anchor in before:
+                if layer.built and not built:
+                    layer.reopen()
                 for name in {*layer.own_weights(), *layer.own_layers()} - names:
                     delattr(layer, name)
-                layer.built, layer._non_negative = built, non_negative
+                layer.built, layer._non_negative, layer._anchor = built, non_negative, anchor
             raise
 
     def find_anchor(self) -> None:

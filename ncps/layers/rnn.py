@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from ncps import ops, tree
 from ncps.layers.layer import Layer, Shape, Tensor
-from ncps.layers.time import different, like_inputs, sequence_timespans, step_timespan
+from ncps.layers.time import check_elapsed, different, like_inputs, sequence_timespans, step_timespan
 
 Tree = Any
 SEQUENCE_RANK = 3
 SEQUENCE_OPTIONS = ("return_sequences", "return_state", "go_backwards", "unroll", "zero_output_for_mask")
 
 
+def one_step(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes the `call` of a cell get states in the structure of `state_size` and a timespan that fits them."""
+
+    @functools.wraps(call)
+    def checked(self: Cell, inputs: Tensor, states: Tree, *, timespan: Any = 1.0, **options: Any) -> tuple[Any, Tree]:
+        check_rank(self, inputs, 2)
+        wrapped = isinstance(states, (list, tuple)) and not isinstance(self.state_size, (list, tuple))
+        state = checked_state(self, states[0] if wrapped else states, inputs)
+        output, state = call(self, inputs, state, timespan=step_timespan(timespan, inputs), **options)
+        return output, type(states)([state]) if wrapped else state
+
+    return checked
+
+
 class Cell(Layer):
     """One time step of a recurrent network: Keras' contract for cells, plus elapsed time.
 
     A cell of your own defines `state_size`, `output_size`, `build` and ``call(inputs, states, *, timespan, training)``,
-    and runs in `RNN`. The cells of this library go further: they say apart what a sequence needs once (`prepare`), what
+    and runs in `RNN`. Whoever calls it, `call` gets inputs (B, F), states in the structure of `state_size` (a list or
+    tuple of length one that Keras wraps around them is taken off and put on again), and the timespan as a scalar tensor
+    or (B, 1), which multiplies states (B, N) sample by sample. The cells of this library go further: they say apart what a sequence needs once (`prepare`), what
     each step needs (`step`), and what follows from the states of many steps at once (`readout`), so that nothing is
     computed in the loop that does not depend on the state.
 
@@ -40,6 +58,15 @@ class Cell(Layer):
     output_size: Any
     batch_last = False  # whether packed states are (N, B)
     recomputes = False  # whether the backward pass computes a step again instead of keeping its inner results
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call" in vars(cls):
+            cls.call = one_step(vars(cls)["call"])  # type: ignore[method-assign]
+
+    def check_arguments(self, *args: Any, timespan: Any = 1.0, **_: Any) -> None:
+        """Raises if the elapsed time is negative."""
+        check_elapsed(self, "timespan", timespan)
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:
         """Zeros (B, N), in the structure of `state_size`."""
@@ -112,15 +139,10 @@ class HoistingCell(Cell):
         Returns:
             The output (B, output_size) and the new state, in the structure of `states`.
         """
-        check_rank(self, inputs, 2)
-        wrapped = isinstance(states, (list, tuple)) and not isinstance(self.state_size, (list, tuple))
-        state = checked_state(self, states[0] if wrapped else states, inputs)
-        timespan = step_timespan(timespan, inputs)
         timespan = timespan if len(timespan.shape) == 0 else timespan[None]
         constants, drive = self.prepare(inputs[None], timespan, training)
-        packed = self.step(constants, tree.map(lambda x: x[0], drive), self.pack_state(state, inputs))
-        state = self.unpack_state(packed)
-        return self.readout(self.emit(packed)), type(states)([state]) if wrapped else state
+        packed = self.step(constants, tree.map(lambda x: x[0], drive), self.pack_state(states, inputs))
+        return self.readout(self.emit(packed)), self.unpack_state(packed)
 
 
 class RNN(Layer):
@@ -171,6 +193,12 @@ class RNN(Layer):
     def build(self, input_shape: Shape) -> None:
         """Builds the cell for inputs (B, T, F) or (T, F)."""
         self.cell.ensure_built((None, input_shape[-1]))
+
+    def check_arguments(
+        self, sequences: Tensor, initial_state: Tree = None, mask: Any = None, timespans: Any = None, *_: Any, **__: Any
+    ) -> None:
+        """Raises if an elapsed time is negative."""
+        check_elapsed(self, "timespans", timespans)
 
     def call(
         self,

@@ -11,20 +11,34 @@ from ncps import ops
 Tensor = Any
 
 
-def check_elapsed(name: str, value: Any) -> None:
+def check_elapsed(layer: Any, name: str, value: Any) -> None:
     """Raises if Python numbers or a NumPy array hold a negative time or NaN; tensors are not looked into.
+
+    Args:
+        layer: whose call gets them: a compiler that traces it may hold arrays without values.
+        name: the argument's name, for the message.
+        value: what the user gave.
 
     Raises:
         ValueError: they do.
     """
-    if isinstance(value, (bool, int, float, list, tuple, np.ndarray, np.generic)):
+    if isinstance(value, (bool, int, float)):  # in plain Python, which compilers can trace
+        if not value >= 0:
+            raise negative_time(name, (), value)
+    elif isinstance(value, (list, tuple, np.ndarray, np.generic)) and not layer.is_traced(value):
         times = np.asarray(value, np.float64)
-        if not (times >= 0).all():
-            index = tuple(int(i) for i in np.argwhere(~(times >= 0))[0])
-            raise ValueError(
-                f"Expected elapsed times of at least 0. Received: {name}{list(index) if index else ''} = "
-                f"{times[index]}. Give the time since the step before, not a point in time."
-            )
+        wrong = np.argwhere(~(times >= 0))
+        if len(wrong):
+            index = tuple(wrong[0].tolist())
+            raise negative_time(name, index, times[index])
+
+
+def negative_time(name: str, index: tuple[int, ...], value: float) -> ValueError:
+    """The error for an elapsed time that is none."""
+    return ValueError(
+        f"Expected elapsed times of at least 0. Received: {name}{list(index) if index else ''} = {value}. "
+        "Give the time since the step before, not a point in time."
+    )
 
 
 def step_timespan(timespan: Any, inputs: Tensor) -> Tensor:
@@ -35,9 +49,8 @@ def step_timespan(timespan: Any, inputs: Tensor) -> Tensor:
         inputs: (B, F), whose type and device the times take.
 
     Raises:
-        ValueError: it has another shape, or is negative.
+        ValueError: it has another shape.
     """
-    check_elapsed("timespan", timespan)
     timespan = like_inputs(timespan, inputs)
     rank = len(timespan.shape)
     if rank == 0:
@@ -60,12 +73,9 @@ def sequence_timespans(timespans: Any, inputs: Tensor, batched: bool) -> Tensor:
         batched: whether the user's inputs had a batch axis; without, (T,) or (T, 1).
 
     Raises:
-        ValueError: they have another shape, or one is negative.
+        ValueError: they have another shape.
     """
-    if timespans is None:
-        timespans = 1.0
-    check_elapsed("timespans", timespans)
-    timespans = like_inputs(timespans, inputs)
+    timespans = like_inputs(1.0 if timespans is None else timespans, inputs)
     shape, (steps, batch) = tuple(timespans.shape), inputs.shape[:2]
     if len(shape) == 0:
         return timespans

@@ -17,6 +17,11 @@ class MLXLayer(NativeLayer, nn.Module):
     def __eq__(self, other):
         return self is other
 
+    def __setattr__(self, name, value):
+        # mlx takes containers for modules of their own, also those of strings; a layer keeps no weights in them.
+        set_it = object.__setattr__ if type(value) in (list, tuple, dict) else nn.Module.__setattr__
+        set_it(self, name, value)
+
     def __call__(self, *args, **kwargs):
         return self.run(*args, **kwargs)
 
@@ -51,6 +56,8 @@ class MLXLayer(NativeLayer, nn.Module):
         return self.training
 
     def is_traced(self, x):
+        if not isinstance(x, mx.array):
+            return False
         try:
             mx.eval(x)
         except (RuntimeError, ValueError):  # mlx forbids to evaluate while it compiles, and has no other sign of it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ncps import tree
 from ncps.backends.native import NativeLayer
 from ncps.backends.numpy import ops
 
@@ -16,7 +17,10 @@ class NumpyLayer(NativeLayer):
         self._made = {}
 
     def __call__(self, *args, **kwargs):
-        return self.run(*args, **kwargs)
+        outputs = self.run(*args, **kwargs)
+        if self.native_dtype() == "bfloat16":  # beside Python numbers, the bfloat16 of ml_dtypes becomes float32
+            return tree.map(lambda x: ops.cast(x, "bfloat16"), outputs)
+        return outputs
 
     def make_weight(self, name, value, trainable, constraint):
         made = np.array(ops.cast(value, self.native_dtype()))

@@ -306,16 +306,25 @@ def cumprod(x, axis=0):
 
 # ---- linear algebra
 
-matmul = binary(np.matmul)
-outer = binary(np.outer)
+
+
+def product(function):
+    # ml_dtypes' bfloat16 comes out of NumPy's products as float32
+    return lambda x1, x2: function(x1, x2).astype(np.result_type(x1, x2), copy=False)
+
+
+matmul = binary(product(np.matmul))
+outer = binary(product(np.outer))
 
 
 def tensordot(x1, x2, axes=2):
-    return np.tensordot(tensor(x1), tensor(x2), axes)
+    return product(lambda x1, x2: np.asarray(np.tensordot(x1, x2, axes)))(*pair(x1, x2))
 
 
 def einsum(subscripts, *operands):
-    return np.einsum(subscripts, *(tensor(x) for x in operands))
+    operands = [tensor(x) for x in operands]
+    known = [x.astype(np.float32) if x.dtype.name == "bfloat16" else x for x in operands]
+    return np.einsum(subscripts, *known).astype(np.result_type(*operands), copy=False)
 
 
 # ---- comparison

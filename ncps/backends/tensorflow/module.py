@@ -32,4 +32,4 @@ class TensorflowLayer(NativeLayer, tf.Module):
         variable.assign(tf.cast(value, variable.dtype))
 
     def is_traced(self, x):
-        return tf.inside_function()
+        return tf.is_symbolic_tensor(x)

@@ -526,8 +526,9 @@ def vectorized_map(function, elements):
 
 def checkpoint(function):
     def op(*args, **kwargs):
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-            return function(*args, **kwargs)  # the compiler decides itself what to keep
+        # The compiler decides itself what to keep, and torch.func refuses the hooks that recomputing is made of.
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled() or torch._C._are_functorch_transforms_active():
+            return function(*args, **kwargs)
         return recompute(function, *args, use_reentrant=False, **kwargs)
 
     return op

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -248,8 +249,8 @@ class WiredCfCCell(HoistingCell):
 
     def pack_state(self, states: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
         """The states of the layers, from the order of the neurons' ids."""
-        sizes = np.cumsum([cell.units for cell in self.cells])[:-1].tolist()
-        return tuple(ops.split(ops.take(states, self._order, axis=-1), sizes, axis=-1))
+        *ends, _ = itertools.accumulate(cell.units for cell in self.cells)
+        return tuple(ops.split(ops.take(states, self._order, axis=-1), ends, axis=-1))
 
     def unpack_state(self, packed: tuple[Tensor, ...]) -> Tensor:
         """(B, N) in the order of the neurons' ids."""

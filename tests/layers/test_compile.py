@@ -81,9 +81,9 @@ def test_torch_compile(name):
     compare_compiled_torch(name, X, TIMES)
 
 
-@pytest.mark.parametrize("times", [None, 0.5])
-def test_torch_compile_with_a_common_time(name, times):
-    """Without timespans, or with a number."""
+@pytest.mark.parametrize("times", [None, 0.5, TIMES], ids=["none", "number", "array"])
+def test_torch_compile_with_times_that_are_no_tensors(name, times):
+    """Without timespans, with a number or with a NumPy array."""
     needs("torch")
     import torch
 

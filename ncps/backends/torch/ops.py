@@ -24,9 +24,16 @@ def native_dtype(dtype):
     return found
 
 
+NUMBERS = {bool: torch.bool, int: torch.int32, float: torch.float32}
+
+
 def tensor(x, device=None):
     if isinstance(x, torch.Tensor):
         return x
+    if type(x) in NUMBERS:  # without NumPy, which the compiler would trace
+        return torch.tensor(x, dtype=NUMBERS[type(x)], device=device)
+    if isinstance(x, np.ndarray) and torch.compiler.is_compiling():
+        return torch.as_tensor(x, device=device)
     array = common.as_array(x, "torch")
     # torch shares memory with NumPy, warns of arrays that must not be written, and has no negative strides
     if not array.flags.writeable or (array.ndim and builtins.min(array.strides) < 0):

@@ -15,7 +15,7 @@ from safetensors.numpy import save as to_safetensors
 from ncps import ops
 from ncps.backend import backend_scope
 from ncps.layers.containers import Dict, List
-from ncps.layers.layer import Layer, Weight, unbound
+from ncps.layers.layer import Layer, Weight
 
 Array = np.ndarray
 
@@ -133,7 +133,7 @@ def check_built(layer: Layer, path: str) -> None:
         ValueError: so it is.
     """
     container = isinstance(layer, (List, Dict))  # it has the weights of its layers only
-    if not layer.built and unbound(type(layer)).build is not Layer.build and not container:
+    if not layer.built and layer.defines_build() and not container:
         raise not_built(path)
     for name, inner in layer.own_layers().items():
         check_built(inner, f"{path}.{name}")

@@ -120,13 +120,18 @@ def elementwise(tensor: Function, floating: Function, pair: Function) -> SimpleN
     return SimpleNamespace(unary=unary, real=real, binary=binary, real_binary=real_binary, reduction=reduction)
 
 
-def scan_length(xs: Any, length: int | None) -> int:
+def scan_length(xs: Any, length: int | None, known: Function = int) -> Any:
     """Number of steps of a scan.
+
+    Args:
+        xs: what it runs over.
+        length: the number, where there is nothing to run over.
+        known: makes a number of the length of an axis.
 
     Raises:
         ValueError: it is unknown, zero, or the slices disagree.
     """
-    lengths = {int(x.shape[0]) for x in tree.flatten(xs)[0]} | ({length} if length is not None else set())
+    lengths = {known(x.shape[0]) for x in tree.flatten(xs)[0]} | ({length} if length is not None else set())
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             f"Expected one number of steps above 0, from the first axis of xs or from length. Received: "

@@ -197,6 +197,11 @@ class Layer(metaclass=LayerMeta):
             )
         self.ensure_built(tuple(ops.shape(inputs)))
 
+    @classmethod
+    def defines_build(cls) -> bool:
+        """Whether the layer makes weights of its own, or only has layers that do."""
+        return unbound(cls).build is not Layer.build
+
     def ensure_built(self, input_shape: Shape) -> None:
         """Builds the layer if it is not."""
         if not self.built:

@@ -275,6 +275,31 @@ def test_keras_functional_model_saves_and_loads(name, tmp_path):
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").predict(X, verbose=0), wanted)
 
 
+@ncps.register_serializable("tests")
+class Speaker(Layer):
+    """Defines no build: its layers are built by being called."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.blocks = List([CfC(AutoNCP(8, 2)), Dense(3)])
+
+    def call(self, inputs):
+        for block in self.blocks:
+            inputs = block(inputs)
+        return inputs
+
+
+def test_keras_saves_and_loads_layers_that_define_no_build(tmp_path):
+    needs("keras")
+    import keras
+
+    with backend_scope("keras"):
+        model = keras.Sequential([keras.Input((None, 3)), Speaker()])
+    wanted = model.predict(X, verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras").predict(X, verbose=0), wanted)
+
+
 def test_keras_mask_of_a_masking_layer_reaches_ours():
     needs("keras")
     import keras

@@ -578,7 +578,7 @@ def plain(trees):
 
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
     init, xs = tensors((init, xs))
-    steps = common.scan_length(xs, length)
+    steps = common.scan_length(xs, length, lambda n: n)  # jax.export knows lengths by name only
 
     def transform(frame):
         def step(carry, numbered):
@@ -586,7 +586,8 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
             with frame.at(i):
                 return plain(f(carry, x))
 
-        return lax.scan(step, init, (frame.steps(steps), xs), steps, reverse, unroll)
+        # Where there is something to run over, jax counts the steps itself, also those that it knows by name only.
+        return lax.scan(step, init, (frame.steps(steps), xs), length, reverse, unroll)
 
     return lifted(transform)
 
@@ -647,7 +648,7 @@ def fori_loop(lower, upper, body_fun, init_val):
 
 def vectorized_map(function, elements):
     elements = tensors(elements)
-    count = common.scan_length(elements, None)
+    count = common.scan_length(elements, None, lambda n: n)
 
     def transform(frame):
         def one(i, element):

@@ -9,6 +9,8 @@ import numpy as np
 
 from ncps import tree
 from ncps.backend import active, backend_scope
+from ncps.backends import common
+from ncps.backends.keras import ops
 
 
 class KerasLayer(keras.layers.Layer):
@@ -20,6 +22,11 @@ class KerasLayer(keras.layers.Layer):
             self.supports_masking = True  # the layer takes the mask itself: Keras need not warn that it is lost
 
     def __call__(self, *args, **kwargs):
+        # Keras converts whatever it is given, tensors of other frameworks too.
+        for x in tree.flatten((args[:1], [x for x in (*args[1:], *kwargs.values()) if hasattr(x, "shape")]))[0]:
+            if not ops.is_tensor(x):
+                common.as_array(x, f"Keras ({ops.FRAMEWORK})")
+        self.check_arguments(*args, **kwargs)
         kwargs = self.with_masks(args, kwargs)
         previous, active.training = active.training, kwargs.get("training", active.training)
         try:
@@ -27,6 +34,14 @@ class KerasLayer(keras.layers.Layer):
                 return super().__call__(*args, **kwargs)
         finally:
             active.training = previous
+
+    def __delattr__(self, name):
+        value = getattr(self, name)
+        if self.is_weight(value):  # as Keras does, without its garbage collection for each of them
+            self._untrack_variable(value)
+            super(keras.layers.Layer, self).__delattr__(name)
+        else:
+            super().__delattr__(name)
 
     def __dir__(self):
         # Keras saves what stands here, and torch leaves out the elements of a List, whose names are numbers.
@@ -66,6 +81,15 @@ class KerasLayer(keras.layers.Layer):
     def write_weight(self, variable, value):
         variable.assign(value)
 
+    def build_from_config(self, config):
+        super().build_from_config(config)
+        if config and not self.defines_build():  # the layers within are built by being called
+            self.compute_output_spec(keras.KerasTensor(config["input_shape"]))
+
+    def reopen(self):
+        self._tracker.unlock()  # there is no public way
+        self._build_shapes_dict = None
+
     def native_result(self, outputs, state):
         return outputs, *tree.flatten(state)[0]  # Keras' layers return flat tuples
 
@@ -82,7 +106,28 @@ class KerasLayer(keras.layers.Layer):
     def is_traced(self, x):
         return False
 
+    def __reduce__(self):
+        # Keras' own way forgets where the weights of a layer that is not built yet will come from, and does not import
+        # the module of a class.
+        parts = list(self.layers_within())
+        state = [(type(part), part._layer_index, part.get_build_config()) for part in parts]
+        return restore, (type(self), self.get_config(), state, [ops.convert_to_numpy(v) for v in self.variables])
+
     @staticmethod
     def bound(layer):
         package = "ncps.layers" if layer.__module__.startswith("ncps.layers") else layer.__module__
         keras.saving.register_keras_serializable(package, layer.__name__)(layer)
+
+
+def restore(cls, config, state, values):
+    """A layer from its configuration and the values of its variables, for pickle and deepcopy."""
+    layer = cls.from_config(config)
+    parts = list(layer.layers_within())
+    for part, (_, index, _) in zip(parts, state, strict=True):
+        part._layer_index = index
+    for part, (_, _, build_config) in zip(parts, state, strict=True):
+        if not part.built:
+            part.build_from_config(build_config)
+    for variable, value in zip(layer.variables, values, strict=True):
+        variable.assign(value)
+    return layer

@@ -8,6 +8,7 @@ A native base makes a layer the framework's own module; it provides
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
 - ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs that hides the values of x;
 - ``reopen()``: lets a built layer be built again;
+- ``input_type()``: the type that inputs are converted to, None for any;
 - ``native_dtype()``, ``native_config()`` and ``bound(layer)``, called once for each bound class.
 """
 
@@ -15,8 +16,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +26,10 @@ from ncps import ops
 
 class NativeLayer:
     """The hooks of a native base, as they are where the framework has no view of its own."""
+
+    if TYPE_CHECKING:  # what the layer adds, see ncps/layers/layer.py
+        anchor_weight: Callable[[], Any]
+        _anchor: tuple[str, ...]
 
     def __init__(self, name: str | None = None, dtype: Any = None) -> None:
         super().__init__()
@@ -40,6 +45,9 @@ class NativeLayer:
     def name(self) -> str:
         """The given name, or one from the class."""
         return self._given_name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def input_type(self) -> Any:
+        return self.anchor_weight().dtype if self._anchor else self._dtype_name
 
     def native_dtype(self) -> str:
         return self._dtype_name or "float32"

@@ -66,6 +66,7 @@ class Layer(metaclass=LayerMeta):
         native_result: Callable[[Any, Any], Any]
         native_training: Callable[[], bool]
         native_weights: Callable[[], dict[str, tuple[Any, bool]]]
+        input_type: Callable[[], Any]
         is_traced: Callable[[Any], bool]
         is_weight: Callable[[Any], bool]
         reopen: Callable[[], None]
@@ -148,13 +149,8 @@ class Layer(metaclass=LayerMeta):
 
     def convert_input(self, inputs: Tensor) -> Tensor:
         """Inputs as tensors of the layer's type; layers of integers override this."""
-        inputs = ops.convert_to_tensor(inputs)
-        wanted = self.anchor_weight().dtype if self._anchor else self.native_config()["dtype"]
+        inputs, wanted = ops.convert_to_tensor(inputs), self.input_type()
         return inputs if wanted is None or inputs.dtype == wanted else ops.cast(inputs, wanted)
-
-    def compute_dtype_name(self) -> str:
-        """Name of the type that the layer computes in."""
-        return ops.dtype(self.anchor_weight()) if self._anchor else self.native_dtype()
 
     def anchor_weight(self) -> Any:
         """The weight whose type and device the inputs take."""

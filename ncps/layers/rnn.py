@@ -71,7 +71,7 @@ class Cell(Layer):
     def get_initial_state(self, batch_size: int = 1) -> Tree:
         """Zeros (B, N), in the structure of `state_size`."""
         with self.scope():
-            like = ops.zeros((batch_size, 1), self.compute_dtype_name())
+            like = self.convert_input(ops.zeros((batch_size, 1)))
             return self.zero_state(ops.to_device(like, ops.device(self.anchor_weight())) if self._anchor else like)
 
     def zero_state(self, inputs: Tensor) -> Tree:

@@ -304,6 +304,8 @@ def test_keras_mask_of_a_masking_layer_reaches_ours():
     needs("keras")
     import keras
 
+    if keras_framework() == "numpy":
+        pytest.skip("Keras cannot note masks on arrays of NumPy")
     x = X.copy()
     x[1, 4:] = 0
     mask = np.ones((4, 10), bool)

@@ -311,7 +311,7 @@ def test_the_frameworks_own_view_has_the_trained_weights_only(name, backend):
 
         assert {path.replace(".", "/") for path, _ in tree_flatten(layer.parameters())} == everything
     if backend == "keras":
-        assert sorted(w.shape for w in layer.weights) == sorted(tuple(w.variable.shape) for w in layer.walk())
+        assert sorted(tuple(w.shape) for w in layer.weights) == sorted(tuple(w.variable.shape) for w in layer.walk())
         assert len(layer.non_trainable_weights) == len(everything) - len(trained)
     if backend == "tensorflow":
         assert {id(v) for v in layer.variables} >= {id(weight.variable) for weight in layer.walk()}
@@ -394,6 +394,8 @@ DTYPES = {
 def test_dtype_of_weights_and_outputs(name, backend_name, dtype):
     if backend_name not in NCPSBackend.available_backends():
         pytest.skip("not installed")
+    if dtype == "bfloat16" and backend_name == "keras" and keras_framework() == "numpy":
+        pytest.skip("Keras on NumPy widens it")
     with backend_scope(backend_name):
         layer, x = made(name, dtype=dtype), inputs_of(LAYERS[name])
         assert ops.dtype(layer(x)) == dtype

@@ -23,11 +23,13 @@ class KerasLayer(keras.layers.Layer):
 
     def __call__(self, *args, **kwargs):
         # Keras converts whatever it is given, tensors of other frameworks too.
-        for x in tree.flatten((args[:1], [x for x in (*args[1:], *kwargs.values()) if hasattr(x, "shape")]))[0]:
+        for x in (*tree.flatten(args[:1])[0], *(x for x in (*args[1:], *kwargs.values()) if hasattr(x, "shape"))):
             if not ops.is_tensor(x):
                 common.as_array(x, f"Keras ({ops.FRAMEWORK})")
         self.check_arguments(*args, **kwargs)
         kwargs = self.with_masks(args, kwargs)
+        if hasattr(args[0], "shape") and not keras.backend.is_float_dtype(args[0].dtype):  # Keras casts no integers
+            args = (self.convert_input(args[0]), *args[1:])
         previous, active.training = active.training, kwargs.get("training", active.training)
         try:
             with backend_scope("keras"), contextlib.nullcontext() if self.built else self.whole_or_not_at_all():
@@ -98,6 +100,9 @@ class KerasLayer(keras.layers.Layer):
 
     def native_dtype(self):
         return self.variable_dtype
+
+    def input_type(self):
+        return self.compute_dtype
 
     def native_config(self):
         config = {"name": self.name, "dtype": self.dtype_policy.name}

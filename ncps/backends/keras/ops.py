@@ -466,11 +466,14 @@ def random_seed_generator(seed=None):
 
 def random_set_seed(seed):
     keras.utils.set_random_seed(seed)
+    below.random_set_seed(seed)
 
 
 def generator(seed):
     if isinstance(seed, keras.random.SeedGenerator):
         return Drawn(next_seed(seed))
+    if seed is None and FRAMEWORK == "jax" and below.lifting.frame is not None:  # where Keras' own would be a constant
+        return Drawn(below.draw(below.GLOBAL))
     return None if seed is None else int(seed)
 
 

@@ -1,10 +1,15 @@
-"""Doctests run on NumPy, whichever frameworks are installed, with the names that their readers know."""
+"""What all tests run with. Doctests run on NumPy, with the names that their readers know."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("NCPS_BACKEND", "numpy")
-os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("KERAS_BACKEND", "jax")  # others: set it before pytest starts, as Keras has one per process
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The tests mostly wait for the compiler of jax: it keeps its programs, for all processes and the next time.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import numpy as np
 import pytest

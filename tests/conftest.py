@@ -1,14 +1,11 @@
 """Fixtures for all tests."""
 
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("KERAS_BACKEND", "jax")  # others: set it before pytest starts
 
 _BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
 

@@ -79,7 +79,9 @@ def test_a_keras_sequential_has_our_paths_and_takes_layers_of_keras(tmp_path):
 @pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "mlx"])
 def test_types_are_kept(tmp_path, backend, dtype):
-    if dtype == "float64" and (backend == "jax" or (backend == "keras" and os.environ["KERAS_BACKEND"] in ("jax", "numpy"))):
+    if dtype == "float64" and (
+        backend == "jax" or (backend == "keras" and os.environ["KERAS_BACKEND"] in ("jax", "numpy"))
+    ):
         pytest.skip("jax has no float64 unless asked for, and Keras none of NumPy's")
     with ncps.backend_scope(backend):
         layer, other = Dense(2, input_size=3, dtype=dtype), Dense(2, input_size=3, dtype=dtype)

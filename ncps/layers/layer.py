@@ -99,7 +99,7 @@ class Layer(metaclass=LayerMeta):
         raise NotImplementedError(f"{type(self).__name__} does not define call(self, inputs, ...).")
 
     def check_arguments(self, *args: Any, **kwargs: Any) -> None:
-        """Raises if something is wrong with the arguments of a call, as the user gave them; nothing is converted yet."""
+        """Raises if something is wrong with the arguments of a call as the user gave them, before any conversion."""
 
     # -- what a layer uses
 
@@ -193,10 +193,9 @@ class Layer(metaclass=LayerMeta):
             )
         self.ensure_built(tuple(ops.shape(inputs)))
 
-    @classmethod
-    def defines_build(cls) -> bool:
+    def defines_build(self) -> bool:
         """Whether the layer makes weights of its own, or only has layers that do."""
-        return unbound(cls).build is not Layer.build
+        return unbound(type(self)).build is not Layer.build
 
     def ensure_built(self, input_shape: Shape) -> None:
         """Builds the layer if it is not."""
@@ -352,7 +351,7 @@ def natural(name: str) -> tuple[int, str]:
     return (int(name), "") if name.isdigit() else (-1, name)
 
 
-def unbound(cls: type) -> type:
+def unbound(cls: type) -> Any:
     """The layer class of a bound class."""
     return cls.__bases__[0] if vars(cls).get("bound_to") else cls
 

@@ -35,9 +35,11 @@ class Cell(Layer):
     A cell of your own defines `state_size`, `output_size`, `build` and ``call(inputs, states, *, timespan, training)``,
     and runs in `RNN`. Whoever calls it, `call` gets inputs (B, F), states in the structure of `state_size` (a list or
     tuple of length one that Keras wraps around them is taken off and put on again), and the timespan as a scalar tensor
-    or (B, 1), which multiplies states (B, N) sample by sample. The cells of this library go further: they say apart what a sequence needs once (`prepare`), what
-    each step needs (`step`), and what follows from the states of many steps at once (`readout`), so that nothing is
-    computed in the loop that does not depend on the state.
+    or (B, 1), which multiplies states (B, N) sample by sample.
+
+    The cells of this library go further: they say apart what a sequence needs once (`prepare`), what each step needs
+    (`step`), and what follows from the states of many steps at once (`readout`), so that nothing is computed in the
+    loop that does not depend on the state.
 
     Args:
         options: `input_size`, `name`, `dtype`.

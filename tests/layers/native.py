@@ -95,7 +95,15 @@ def torch_gradients(layer, function):
     layer.zero_grad()
     value, extra = function(layer)
     value.backward()
-    return to_numpy(value), to_numpy(extra), {w.path: w.variable.grad if w.variable.grad is None else to_numpy(w.variable.grad) for w in layer.walk() if w.trainable}
+    return (
+        to_numpy(value),
+        to_numpy(extra),
+        {
+            w.path: w.variable.grad if w.variable.grad is None else to_numpy(w.variable.grad)
+            for w in layer.walk()
+            if w.trainable
+        },
+    )
 
 
 def jax_gradients(layer, function):
@@ -128,7 +136,11 @@ def mlx_gradients(layer, function):
     from mlx.utils import tree_flatten
 
     (value, extra), gradients = nn.value_and_grad(layer, function)(layer)
-    return to_numpy(value), to_numpy(extra), {path.replace(".", "/"): to_numpy(g) for path, g in tree_flatten(gradients)}
+    return (
+        to_numpy(value),
+        to_numpy(extra),
+        {path.replace(".", "/"): to_numpy(g) for path, g in tree_flatten(gradients)},
+    )
 
 
 def tensorflow_gradients(layer, function, variable_of=lambda weight: weight.variable):
@@ -138,7 +150,9 @@ def tensorflow_gradients(layer, function, variable_of=lambda weight: weight.vari
     with tf.GradientTape() as tape:
         value, extra = function(layer)
     gradients = tape.gradient(value, [variable_of(weight) for weight in own])
-    gradients = {w.path: None if g is None else to_numpy(tf.convert_to_tensor(g)) for w, g in zip(own, gradients, strict=True)}
+    gradients = {
+        w.path: None if g is None else to_numpy(tf.convert_to_tensor(g)) for w, g in zip(own, gradients, strict=True)
+    }
     return to_numpy(value), to_numpy(extra), gradients
 
 
@@ -148,7 +162,11 @@ def keras_torch_gradients(layer, function):
         weight.variable.value.grad = None
     value, extra = function(layer)
     value.backward()
-    return to_numpy(value), to_numpy(extra), {w.path: g if (g := w.variable.value.grad) is None else to_numpy(g) for w in own}
+    return (
+        to_numpy(value),
+        to_numpy(extra),
+        {w.path: g if (g := w.variable.value.grad) is None else to_numpy(g) for w in own},
+    )
 
 
 def keras_tensorflow_gradients(layer, function):
@@ -181,5 +199,8 @@ def can_train(backend):
 def projected(outputs, projections):
     """Sum of all outputs, each element times a fixed number: every output counts, none like another."""
     leaves = tree.flatten(outputs)[0]
-    terms = [ops.sum(ops.multiply(leaf, projection.astype(np.float32))) for leaf, projection in zip(leaves, projections, strict=True)]
+    terms = [
+        ops.sum(ops.multiply(leaf, projection.astype(np.float32)))
+        for leaf, projection in zip(leaves, projections, strict=True)
+    ]
     return functools.reduce(lambda a, b: a + b, terms)

@@ -1,4 +1,6 @@
-"""The liquid networks once more, from the papers' equations: float64, dense matrices, plain loops, nothing of ncps.layers.
+"""The liquid networks once more, from the papers' equations: float64, dense matrices, plain loops.
+
+Nothing of ncps.layers is used.
 
 Weights come as a dictionary by path (``cell/w``). Vectors of synapses are sorted by target, then by source.
 """
@@ -117,7 +119,9 @@ def cfc(
         z = np.concatenate([inputs, h], axis=1)
         for i in range(backbone_layers):
             z = activation(z @ p[f"backbone/{i}/kernel"] + p[f"backbone/{i}/bias"])
-        return cfc_solution(z, p["heads_kernel"], p["heads_bias"], p, mode, times[:, None], ACTIVATIONS[head_activation])
+        return cfc_solution(
+            z, p["heads_kernel"], p["heads_bias"], p, mode, times[:, None], ACTIVATIONS[head_activation]
+        )
 
     state = np.zeros((len(x), wiring)) if initial_state is None else np.asarray(initial_state, float)
     return run_sequence(step, lambda h: h, state, np.asarray(x, float), timespans, mask, go_backwards)

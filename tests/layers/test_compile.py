@@ -257,7 +257,9 @@ def test_keras_fit(name):
     before = [np.array(w) for w in layer.get_weights()]
     history = model.fit(X, y, epochs=15, batch_size=2, verbose=0)
     assert history.history["loss"][-1] < 0.9 * history.history["loss"][0]
-    changed = [path for path, a, b in zip(layer.weight_paths(), before, layer.get_weights(), strict=True) if (a != b).any()]
+    changed = [
+        path for path, a, b in zip(layer.weight_paths(), before, layer.get_weights(), strict=True) if (a != b).any()
+    ]
     assert set(changed) == set(layer.weight_paths())
     np.testing.assert_allclose(model.predict(X, verbose=0), to_numpy(model(X)), rtol=0, atol=1e-5)
 
@@ -364,7 +366,9 @@ def compiled(layer):
     return lambda: layer(ONES, training=True)
 
 
-@pytest.mark.parametrize("make", [lambda: Dropout(0.5), Wrapper, lambda: CfC(3, backbone_units=40, backbone_dropout=0.5, input_size=40)])
+@pytest.mark.parametrize(
+    "make", [lambda: Dropout(0.5), Wrapper, lambda: CfC(3, backbone_units=40, backbone_dropout=0.5, input_size=40)]
+)
 def test_dropout_draws_anew_and_repeats_under_a_seed(backend, make):
     def draws():
         ncps.set_seed(5)
@@ -439,34 +443,37 @@ def test_keras_fit_trains_and_predict_does_not():
     assert seen[-1]
 
 
-def test_an_unbuilt_layer_under_a_compiler_says_so(backend):
+def call_compiled(layer):
+    """A first call of the layer, under its framework's compiler."""
+    if layer.bound_to == "torch":
+        import torch
+
+        torch._dynamo.reset()
+        return torch.compile(layer, fullgraph=True)(torch.tensor(X))
+    if layer.bound_to == "jax":
+        from flax import nnx
+
+        return nnx.jit(lambda layer, x: layer(x))(layer, X)
+    if layer.bound_to == "mlx":
+        import mlx.core as mx
+
+        return mx.compile(lambda x: layer(x))(mx.array(X))
+    import tensorflow as tf
+
+    return tf.function(lambda x: layer(x))(tf.constant(X))
+
+
+@pytest.mark.parametrize("make", [lambda: Dense(2), lambda: LTC(3), lambda: Sequential([Dense(2)])])
+def test_an_unbuilt_layer_under_a_compiler_says_so(backend, make):
     if backend in ("numpy", "keras"):
         pytest.skip("no compiler of its own")
-    for make in (lambda: Dense(2), lambda: LTC(3), lambda: Sequential([Dense(2)])):
-        layer = make()
-        if backend == "torch":
-            import torch
-
-            torch._dynamo.reset()
-            call = lambda: torch.compile(layer, fullgraph=True)(torch.tensor(X))  # noqa: E731
-        elif backend == "jax":
-            from flax import nnx
-
-            call = lambda: nnx.jit(lambda layer, x: layer(x))(layer, X)  # noqa: E731
-        elif backend == "mlx":
-            import mlx.core as mx
-
-            call = lambda: mx.compile(lambda x: layer(x))(mx.array(X))  # noqa: E731
-        else:
-            import tensorflow as tf
-
-            call = lambda: tf.function(lambda x: layer(x))(tf.constant(X))  # noqa: E731
-        with pytest.raises(Exception, match=r"before it is built") as caught:
-            call()
-        assert isinstance(caught.value, RuntimeError) or "RuntimeError" in str(caught.value)
-        assert not layer.built
-        layer(X)  # and can still be used
-        assert layer.built
+    layer = make()
+    with pytest.raises(Exception, match=r"before it is built") as caught:
+        call_compiled(layer)
+    assert isinstance(caught.value, RuntimeError) or "RuntimeError" in str(caught.value)
+    assert not layer.built
+    layer(X)  # and can still be used
+    assert layer.built
 
 
 # ---- fresh processes
@@ -485,9 +492,7 @@ for layer, x, wanted in pickle.load(open(sys.argv[1], "rb")):
 
 
 def test_a_fresh_process_loads_a_pickle(backend, tmp_path):
-    from test_harness import LAYERS as SPECS
-    from test_harness import inputs_of
-    from test_harness import made as harness_made
+    from test_harness import LAYERS as SPECS, inputs_of, made as harness_made
 
     names = ["dense", "ltc_wired", "cfc", "cfc_wired", "rnn_users_cell", "users_layer", "users_subclass", "containers"]
     held = []

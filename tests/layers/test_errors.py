@@ -13,7 +13,11 @@ from ncps.layers import LTC, RNN, Activation, CfC, CfCCell, Dense, Dropout, Laye
 from ncps.wirings import AutoNCP, Wiring
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
-SEQUENCES = {"ltc": lambda: LTC(3, unfolds=2), "cfc": lambda: CfC(3, backbone_units=4), "wired": lambda: CfC(AutoNCP(6, 2))}
+SEQUENCES = {
+    "ltc": lambda: LTC(3, unfolds=2),
+    "cfc": lambda: CfC(3, backbone_units=4),
+    "wired": lambda: CfC(AutoNCP(6, 2)),
+}
 ARGUMENTS = [
     (ValueError, "units", lambda: Dense(0)),
     (ValueError, "units", lambda: Dense(-1)),
@@ -84,7 +88,10 @@ CALLS = [
     ("timespans", lambda layer: layer(X, timespans=np.ones((2, 4, 3)))),
     ("timespans", lambda layer: layer(X, timespans=np.ones((2, 4, 1, 1)))),
     ("at least 0.*timespans = -1", lambda layer: layer(X, timespans=-1)),
-    (r"at least 0.*timespans\[1, 2\] = -0.5", lambda layer: layer(X, timespans=np.array([[1, 1, 1, 1], [1, 1, -0.5, 1.0]]))),
+    (
+        r"at least 0.*timespans\[1, 2\] = -0.5",
+        lambda layer: layer(X, timespans=np.array([[1, 1, 1, 1], [1, 1, -0.5, 1.0]])),
+    ),
     (r"timespans\[1\] = nan", lambda layer: layer(X, timespans=[1, np.nan, 1, 1])),
     ("nan", lambda layer: layer(X, timespans=float("nan"))),
     ("mask", lambda layer: layer(X, mask=np.ones((4, 2), bool))),
@@ -192,7 +199,9 @@ class Holder(Layer):
 @pytest.mark.parametrize("kind", ["list", "tuple", "dict"])
 @pytest.mark.parametrize("where", ["init", "build"])
 def test_layers_and_weights_in_plain_containers(backend, kind, where):
-    with pytest.raises(TypeError, match=rf"Holder.hidden.*plain {kind}.*ncps.layers.{'Dict' if kind == 'dict' else 'List'}"):
+    with pytest.raises(
+        TypeError, match=rf"Holder.hidden.*plain {kind}.*ncps.layers.{'Dict' if kind == 'dict' else 'List'}"
+    ):
         Holder(kind, where)(X[:, 0, :2])
     layer = Dense(2)
     with pytest.raises(TypeError, match=r"Dense.friends"):

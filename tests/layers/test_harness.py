@@ -23,7 +23,21 @@ from native import (
 import ncps
 from ncps import layers, ops, tree
 from ncps.backend import NCPSBackend, backend_scope
-from ncps.layers import LTC, RNN, Activation, Cell, CfC, CfCCell, Dense, Dict, Dropout, Layer, LayerNormalization, List, Sequential
+from ncps.layers import (
+    LTC,
+    RNN,
+    Activation,
+    Cell,
+    CfC,
+    CfCCell,
+    Dense,
+    Dict,
+    Dropout,
+    Layer,
+    LayerNormalization,
+    List,
+    Sequential,
+)
 from ncps.wirings import AutoNCP, Random
 
 
@@ -145,7 +159,9 @@ LAYERS = {
     "users_subclass": Spec(lambda **o: Wide(2, **o), (4, 2)),
     "containers": Spec(lambda **o: Stack(3, **o), (4, 2)),
 }
-TAKING_DTYPE = [n for n in LAYERS if n not in ("sequential", "sequential_ltc", "rnn", "rnn_users_cell", "users_layer", "containers")]
+TAKING_DTYPE = [
+    n for n in LAYERS if n not in ("sequential", "sequential_ltc", "rnn", "rnn_users_cell", "users_layer", "containers")
+]
 TAKING_OPTIONS = [name for name in LAYERS if not name.startswith("sequential")]
 RNNS = [name for name, spec in LAYERS.items() if len(spec.shape) == 3]
 
@@ -159,9 +175,10 @@ def name(request):
 def no_sequential_of_keras(request):
     """Under keras, Sequential is Keras' own model, which has a test of its own."""
     names = request.fixturenames
-    if "backend" in names and "name" in names and request.getfixturevalue("backend") == "keras":
-        if request.getfixturevalue("name").startswith("sequential"):
-            pytest.skip("Keras' own")
+    if "backend" not in names or "name" not in names or request.getfixturevalue("backend") != "keras":
+        return
+    if request.getfixturevalue("name").startswith("sequential"):
+        pytest.skip("Keras' own")
 
 
 def inputs_of(spec):
@@ -234,7 +251,7 @@ def test_another_seed_other_weights(name, backend):
     ncps.set_seed(12)
     layer = spec.make()
     layer(inputs_of(spec))
-    if spec.built and not name == "normalization":
+    if spec.built and name != "normalization":
         assert any((a != b).any() for a, b in zip(first, layer.get_weights(), strict=True))
     else:
         assert all((a == b).all() for a, b in zip(first, layer.get_weights(), strict=True))
@@ -430,7 +447,9 @@ def test_a_stream_is_its_sequence_step_by_step(name, backend):
         output, state = layer.step(x[:, t], state, timespan=times[:, t])
         outputs.append(ops.convert_to_numpy(output))
     wanted = value(layer, x, timespans=times)
-    np.testing.assert_allclose(np.stack(outputs, 1) if layer.return_sequences else outputs[-1], wanted, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        np.stack(outputs, 1) if layer.return_sequences else outputs[-1], wanted, rtol=0, atol=2e-6
+    )
     reset = np.array([True, False, True])
     output, _ = layer.step(x[:, 0], state, timespan=0.5, reset=reset)
     fresh, _ = layer.step(x[:, 0], None, timespan=0.5)

@@ -42,8 +42,8 @@ class Case:
     def make(self):
         set_seed(7)
         return self.layer(
-            self.wiring(), return_sequences=True, return_state=True, go_backwards=self.backwards, input_size=self.shape[-1],
-            **self.options,
+            self.wiring(), return_sequences=True, return_state=True, go_backwards=self.backwards,
+            input_size=self.shape[-1], **self.options,
         )  # fmt: skip
 
     @property
@@ -51,7 +51,9 @@ class Case:
         return np.random.default_rng(1).normal(size=self.shape).astype(np.float32)
 
     def initial_state(self, neurons):
-        return np.random.default_rng(2).normal(size=(self.shape[0], neurons)).astype(np.float32) if self.initial else None
+        return (
+            np.random.default_rng(2).normal(size=(self.shape[0], neurons)).astype(np.float32) if self.initial else None
+        )
 
     def reference(self, weights):
         wiring = self.wiring()
@@ -68,7 +70,14 @@ class Case:
             wiring.build(self.shape[-1])
         neurons = wiring if isinstance(wiring, int) else wiring.units
         return function(
-            weights, wiring, self.inputs, self.timespans, self.mask, self.initial_state(neurons), self.backwards, **options
+            weights,
+            wiring,
+            self.inputs,
+            self.timespans,
+            self.mask,
+            self.initial_state(neurons),
+            self.backwards,
+            **options,
         )
 
 
@@ -142,8 +151,20 @@ CASES = [
     Case("ltc_one_sample", LTC, three, {"unfolds": 2}, shape=(1, T, F), timespans=IRREGULAR[:1]),
     Case("ltc_one_step", LTC, three, {"unfolds": 2}, shape=(B, 1, F), timespans=IRREGULAR[:, :1]),
     Case("ltc_one_feature", LTC, three, {"unfolds": 2}, shape=(B, T, 1)),
-    *(Case(f"ltc_mask_{name}", LTC, auto, {"unfolds": 2}, timespans=IRREGULAR, mask=mask, initial=True) for name, mask in MASKS.items()),
-    Case("ltc_backwards", LTC, auto, {"unfolds": 2}, timespans=IRREGULAR, mask=MASKS["right"], initial=True, backwards=True),
+    *(
+        Case(f"ltc_mask_{name}", LTC, auto, {"unfolds": 2}, timespans=IRREGULAR, mask=mask, initial=True)
+        for name, mask in MASKS.items()
+    ),
+    Case(
+        "ltc_backwards",
+        LTC,
+        auto,
+        {"unfolds": 2},
+        timespans=IRREGULAR,
+        mask=MASKS["right"],
+        initial=True,
+        backwards=True,
+    ),
     *(Case(f"cfc_{mode}", CfC, four, dense(mode=mode)) for mode in ("default", "no_gate", "pure")),
     *(
         Case(f"cfc_{mode}_irregular", CfC, three, dense(mode=mode), timespans=IRREGULAR, initial=True)
@@ -161,7 +182,10 @@ CASES = [
     Case("cfc_one_sample", CfC, three, dense(), shape=(1, T, F), timespans=IRREGULAR[:1]),
     Case("cfc_one_step", CfC, three, dense(), shape=(B, 1, F), timespans=IRREGULAR[:, :1]),
     Case("cfc_one_feature", CfC, three, dense(), shape=(B, T, 1)),
-    *(Case(f"cfc_mask_{n}", CfC, three, dense(), timespans=IRREGULAR, mask=mask, initial=True) for n, mask in MASKS.items()),
+    *(
+        Case(f"cfc_mask_{n}", CfC, three, dense(), timespans=IRREGULAR, mask=mask, initial=True)
+        for n, mask in MASKS.items()
+    ),
     Case("cfc_backwards", CfC, three, dense(), timespans=IRREGULAR, mask=MASKS["left"], initial=True, backwards=True),
     *(Case(f"wired_{mode}", CfC, auto, {"mode": mode}) for mode in ("default", "no_gate", "pure")),
     *(
@@ -199,7 +223,9 @@ def expected(case):
     projections = [rng.normal(size=result.shape).astype(np.float32) for result in results]
 
     def loss(weights):
-        return sum((result * projection).sum() for result, projection in zip(case.reference(weights), projections, strict=True))
+        return sum(
+            (result * projection).sum() for result, projection in zip(case.reference(weights), projections, strict=True)
+        )
 
     return results, projections, functools.cache(lambda: reference.differences(loss, weights))
 

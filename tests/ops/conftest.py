@@ -5,9 +5,6 @@ import os
 
 import pytest
 
-os.environ.setdefault("KERAS_BACKEND", "jax")
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # the tests mostly wait for its compiler
-
 import ncps
 from ncps.backend import BUILTIN
 

@@ -307,7 +307,6 @@ def cumprod(x, axis=0):
 # ---- linear algebra
 
 
-
 def product(function):
     # ml_dtypes' bfloat16 comes out of NumPy's products as float32
     return lambda x1, x2: function(x1, x2).astype(np.result_type(x1, x2), copy=False)

@@ -49,7 +49,15 @@ class _Active(threading.local):
     training: bool | None = None
 
 
+class _Process:
+    """What is active where no scope is open."""
+
+    backend: str | None = None
+    ops: dict[str, Callable[..., Any]] | None = None
+
+
 active = _Active()
+process = _Process()
 
 
 class backend_scope:  # noqa: N801 - used like a function, as contextlib's own are
@@ -117,8 +125,6 @@ class NCPSBackend:
         'numpy'
     """
 
-    _default: str | None = None
-    _default_ops: dict[str, Callable[..., Any]] | None = None
     _ops: dict[str, dict[str, Callable[..., Any]]] = {}  # noqa: RUF012 - state of the process, on purpose
     _layers: dict[tuple[str, str], type] = {}  # noqa: RUF012
     _generic_ops: dict[str, Callable[..., Any]] = {}  # noqa: RUF012
@@ -181,8 +187,8 @@ class NCPSBackend:
             ValueError: the name is unknown; the message has the known ones.
             ImportError: its framework cannot be imported; the message has the line that installs it.
         """
-        cls._default_ops = cls.ops_of(backend)
-        cls._default = backend
+        process.ops = cls.ops_of(backend)
+        process.backend = backend
 
     @classmethod
     def get_backend(cls) -> str:
@@ -191,7 +197,7 @@ class NCPSBackend:
         Raises:
             RuntimeError: no backend can be initialised.
         """
-        return active.backend or cls._default or cls._initialise()
+        return active.backend or process.backend or cls._initialise()
 
     @classmethod
     def backend_scope(cls, backend: str) -> backend_scope:
@@ -228,9 +234,9 @@ class NCPSBackend:
     @classmethod
     def active_ops(cls) -> dict[str, Callable[..., Any]]:
         """The ops of the active backend by name."""
-        if active.ops is None and cls._default_ops is None:
+        if active.ops is None and process.ops is None:
             cls._initialise()
-        return active.ops or cls._default_ops  # type: ignore[return-value]
+        return active.ops or process.ops  # type: ignore[return-value]
 
     @classmethod
     def _load(cls, backend: str) -> None:
@@ -271,9 +277,9 @@ class NCPSBackend:
     @classmethod
     def _initialise(cls) -> str:
         with cls._lock:
-            if cls._default is None:
+            if process.backend is None:
                 cls.set_backend(os.environ.get("NCPS_BACKEND") or cls._detect())
-        return cls._default  # type: ignore[return-value]
+        return process.backend  # type: ignore[return-value]
 
     @classmethod
     def _detect(cls) -> str:

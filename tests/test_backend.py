@@ -14,7 +14,7 @@ import pytest
 
 import ncps
 from ncps import ops
-from ncps.backend import BUILTIN, DETECTED, NCPSBackend, active, backend_scope
+from ncps.backend import BUILTIN, DETECTED, NCPSBackend, active, backend_scope, process
 from ncps.layers import LTC, CfC, Dense, Layer, List, Sequential
 
 ROOT = Path(__file__).parents[1]
@@ -27,9 +27,9 @@ def restored_registry():
     for name in set(NCPSBackend.available_backends()) & set(BUILTIN):
         NCPSBackend.ops_of(name)  # what loading registers is kept
     tables = {name: dict(table) for name, table in NCPSBackend._ops.items()}
-    kept = NCPSBackend._default, NCPSBackend._default_ops, dict(NCPSBackend._layers), set(NCPSBackend._loaded)
+    kept = process.backend, process.ops, dict(NCPSBackend._layers), set(NCPSBackend._loaded)
     yield
-    NCPSBackend._default, NCPSBackend._default_ops = kept[:2]
+    process.backend, process.ops = kept[:2]
     NCPSBackend._layers.clear()
     NCPSBackend._layers.update(kept[2])
     for name in set(NCPSBackend._ops) - set(tables) - set(BUILTIN):

@@ -11,10 +11,10 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 def test_code_runs(capsys, monkeypatch):
     import ncps
-    from ncps.backend import NCPSBackend
+    from ncps.backend import process
 
-    monkeypatch.setattr(NCPSBackend, "_default", NCPSBackend._default)  # the code sets the backend of the process
-    monkeypatch.setattr(NCPSBackend, "_default_ops", NCPSBackend._default_ops)
+    for name in ("backend", "ops"):
+        monkeypatch.setattr(process, name, getattr(process, name))  # the code sets the backend of the process
     names = {}
     for block in BLOCKS:
         exec(block, names)

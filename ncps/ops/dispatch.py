@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ncps.backend import NCPSBackend, active, captured
+from ncps.backend import NCPSBackend, active, captured, process
 from ncps.errors import UnsupportedOperationError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -16,20 +17,40 @@ COMPOSITES: dict[str, Callable[..., Any]] = {}  # composed of other ops; a backe
 
 
 def dispatcher(name: str, signature: F) -> F:
-    """A function with the signature of `signature` that runs the active backend's binding of the op `name`."""
+    """A function with the signature of `signature` that runs the active backend's binding of the op `name`.
 
-    @functools.wraps(signature)
-    def op(*args: Any, **kwargs: Any) -> Any:
-        try:
-            body = (active.ops or NCPSBackend.active_ops())[name]
-        except KeyError:
-            raise UnsupportedOperationError(
-                f"The backend {NCPSBackend.get_backend()!r} does not bind the op {name!r}. "
-                f"Bind it with NCPSBackend.register_op, or use another backend."
-            ) from None
-        return body(*args, **kwargs)
+    It is compiled from the text of a call with these parameters, as the standard library does for named tuples and
+    data classes: passing ``*args, **kwargs`` on would double the cost of a dispatch.
+    """
+    parameters = inspect.signature(signature).parameters.values()
+    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    received = ", ".join(stars.get(p.kind, "") + p.name + ("" if p.default is p.empty else "=None") for p in parameters)
+    passed = ", ".join(stars.get(p.kind, "") + p.name for p in parameters)
+    source = f"""
+def op({received}):
+    try:
+        _bound = (_active.ops or _process.ops or _active_ops())[{name!r}]
+    except KeyError:
+        raise _unbound({name!r}) from None
+    return _bound({passed})
+"""
+    names: dict[str, Any] = {
+        "_active": active,
+        "_process": process,
+        "_active_ops": NCPSBackend.active_ops,
+        "_unbound": unbound,
+    }
+    exec(compile(source, f"<dispatch of {name}>", "exec"), names)  # noqa: S102 - our own text
+    names["op"].__defaults__ = signature.__defaults__
+    return functools.wraps(signature)(names["op"])
 
-    return op  # type: ignore[return-value]
+
+def unbound(name: str) -> UnsupportedOperationError:
+    """The error for an op that the active backend does not bind."""
+    return UnsupportedOperationError(
+        f"The backend {NCPSBackend.get_backend()!r} does not bind the op {name!r}. "
+        f"Bind it with NCPSBackend.register_op, or use another backend."
+    )
 
 
 def primitive(signature: F) -> F:

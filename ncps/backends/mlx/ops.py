@@ -49,7 +49,7 @@ def floating(x):
 
 def pair(x1, x2):
     if isinstance(x1, mx.array):
-        return x1, beside(x1, x2)
+        return x1, x2 if isinstance(x2, mx.array) else beside(x1, x2)
     if isinstance(x2, mx.array):
         return beside(x2, x1), x2
     return tensor(x1), tensor(x2)
@@ -62,7 +62,8 @@ def beside(x, number):
     return tensor(number)
 
 
-make = common.elementwise(tensor, floating, pair)
+REALS = (mx.float32, mx.bfloat16, mx.float16, mx.float64)
+make = common.elementwise(tensor, floating, pair, (mx.array,), REALS, promotes=True)
 unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
 
 

@@ -54,7 +54,8 @@ def beside(x, number):
     return tensor(number)
 
 
-make = common.elementwise(tensor, floating, pair)
+REALS = (*map(np.dtype, ("float32", "float64", "float16")),)
+make = common.elementwise(tensor, floating, pair, (np.ndarray,), REALS)
 unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
 
 

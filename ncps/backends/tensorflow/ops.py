@@ -80,8 +80,28 @@ def dims(shape):
     return tf.convert_to_tensor(tuple(shape), tf.int32)
 
 
-make = common.elementwise(tensor, floating, pair)
-unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
+OWN = (type(tf.constant(0.0)), tf.Tensor)  # with numbers, and those of a traced function
+make = common.elementwise(tensor, floating, pair, OWN)
+unary, binary, real_binary, reduction = make.unary, make.binary, make.real_binary, make.reduction
+
+
+# The functions in `tf` look for other things than tensors before they call these, which doubles the time of an addition.
+
+
+def real(function):
+    def op(x):
+        if type(x) in OWN:  # to ask for the type of what it holds would cost more than all the rest
+            try:
+                return function(x=x)
+            except (TypeError, tf.errors.InvalidArgumentError):  # an integer
+                pass
+        return function(x=floating(x))
+
+    return op
+
+
+def raw(function):
+    return lambda x1, x2: function(x=x1, y=x2)
 
 
 def convert_to_tensor(x, dtype=None):
@@ -287,10 +307,10 @@ def kept(function):
     return lambda x: function(x) if x.dtype.is_floating else x
 
 
-add = binary(tf.add)
-subtract = binary(tf.subtract)
-multiply = binary(tf.multiply)
-divide = real_binary(tf.divide)
+add = binary(raw(tf.raw_ops.AddV2))
+subtract = binary(raw(tf.raw_ops.Sub))
+multiply = binary(raw(tf.raw_ops.Mul))
+divide = real_binary(raw(tf.raw_ops.RealDiv))
 floor_divide = binary(tf.math.floordiv)
 mod = binary(tf.math.floormod)
 power = binary(tf.pow)
@@ -306,21 +326,21 @@ negative = unary(tf.negative)
 absolute = unary(tf.abs)
 sign = unary(tf.sign)
 square = unary(tf.square)
-sqrt = real(tf.sqrt)
-rsqrt = real(tf.math.rsqrt)
-reciprocal = real(tf.math.reciprocal)
-exp = real(tf.exp)
-expm1 = real(tf.math.expm1)
-log = real(tf.math.log)
-log1p = real(tf.math.log1p)
-sin = real(tf.sin)
-cos = real(tf.cos)
-tan = real(tf.tan)
-arctan = real(tf.atan)
-sinh = real(tf.sinh)
-cosh = real(tf.cosh)
-tanh = real(tf.tanh)
-erf = real(tf.math.erf)
+sqrt = real(tf.raw_ops.Sqrt)
+rsqrt = real(tf.raw_ops.Rsqrt)
+reciprocal = make.real(tf.math.reciprocal)  # takes integers and has no kernel for them, as tan and arctan
+exp = real(tf.raw_ops.Exp)
+expm1 = real(tf.raw_ops.Expm1)
+log = real(tf.raw_ops.Log)
+log1p = real(tf.raw_ops.Log1p)
+sin = real(tf.raw_ops.Sin)
+cos = real(tf.raw_ops.Cos)
+tan = make.real(tf.tan)
+arctan = make.real(tf.atan)
+sinh = real(tf.raw_ops.Sinh)
+cosh = real(tf.raw_ops.Cosh)
+tanh = real(tf.raw_ops.Tanh)
+erf = real(tf.raw_ops.Erf)
 floor = unary(kept(tf.floor))
 ceil = unary(kept(tf.math.ceil))
 round = unary(kept(tf.round))
@@ -486,9 +506,9 @@ def searchsorted(sorted_sequence, values, side="left"):
 # ---- activations
 
 relu = unary(tf.nn.relu)
-sigmoid = real(tf.sigmoid)
-softplus = real(tf.math.softplus)
-silu = real(tf.nn.silu)
+sigmoid = real(tf.raw_ops.Sigmoid)
+softplus = real(lambda x: tf.math.softplus(x))
+silu = real(lambda x: tf.nn.silu(x))
 
 
 # TensorFlow's own gelu and leaky_relu have constants of float32 only.

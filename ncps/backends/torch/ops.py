@@ -63,7 +63,9 @@ def beside(x, number):
     return tensor(number, x.device)
 
 
-make = common.elementwise(tensor, floating, pair)
+OWN = (torch.Tensor, torch.nn.Parameter)
+REALS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+make = common.elementwise(tensor, floating, pair, OWN, REALS, promotes=True)
 unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary, make.real_binary, make.reduction
 
 

@@ -85,7 +85,7 @@ make = common.elementwise(tensor, floating, pair, OWN)
 unary, binary, real_binary, reduction = make.unary, make.binary, make.real_binary, make.reduction
 
 
-# The functions in `tf` look for other things than tensors before they call these, which doubles the time of an addition.
+# The functions in `tf` look for other things than tensors before they call these, which doubles what an addition costs.
 
 
 def real(function):
@@ -507,8 +507,8 @@ def searchsorted(sorted_sequence, values, side="left"):
 
 relu = unary(tf.nn.relu)
 sigmoid = real(tf.raw_ops.Sigmoid)
-softplus = real(lambda x: tf.math.softplus(x))
-silu = real(lambda x: tf.nn.silu(x))
+softplus = make.real(tf.math.softplus)
+silu = make.real(tf.nn.silu)
 
 
 # TensorFlow's own gelu and leaky_relu have constants of float32 only.

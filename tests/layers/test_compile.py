@@ -96,6 +96,17 @@ def test_torch_compile_with_times_that_are_no_tensors(name, times):
     np.testing.assert_allclose(to_numpy(compiled(x, **options)), to_numpy(layer(x, **options)), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("name", ["ltc", "cfc"])
+def test_torch_compile_with_a_mask(name):
+    needs("torch")
+    import torch
+
+    torch._dynamo.reset()
+    layer, x, mask = made(name, "torch"), torch.tensor(X), torch.tensor(TIMES > 0.3)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    np.testing.assert_allclose(to_numpy(compiled(x, mask=mask)), to_numpy(layer(x, mask=mask)), rtol=0, atol=2e-6)
+
+
 @pytest.mark.slow
 def test_torch_compile_of_a_long_sequence():
     needs("torch")
@@ -177,6 +188,17 @@ def test_jax_compilers(name):
     np.testing.assert_allclose(to_numpy(closed(X)), wanted, rtol=0, atol=2e-6)
     batched = jax.vmap(lambda x: layer(x))(X)  # one series each
     np.testing.assert_allclose(to_numpy(batched), to_numpy(layer(X)), rtol=0, atol=2e-6)
+
+
+def test_jax_exports_for_any_batch_and_length(name):
+    needs("jax")
+    import jax
+    from jax import export
+
+    layer = made(name, "jax")
+    sizes = export.symbolic_shape("batch, time")
+    exported = export.export(jax.jit(lambda x: layer(x)))(jax.ShapeDtypeStruct((*sizes, 3), np.float32))
+    np.testing.assert_allclose(to_numpy(exported.call(X[:2, :7])), to_numpy(layer(X[:2, :7])), rtol=0, atol=2e-6)
 
 
 # ---- mlx

@@ -133,6 +133,18 @@ def test_wiring_for_another_number_of_inputs(backend):
         assert layer.weight_paths() == []
 
 
+def test_a_first_call_that_fails_does_not_decide_the_number_of_features(backend):
+    for make in (lambda: LTC(3, unfolds=2), lambda: CfC(AutoNCP(6, 2)), lambda: Sequential([CfC(3), Dense(2)])):
+        layer = make()
+        if backend == "keras" and not isinstance(layer, Layer):
+            continue  # Keras' own
+        with pytest.raises(ValueError, match="timespans"):
+            layer(np.swapaxes(X, 1, 2), timespans=np.ones((2, 4), np.float32))  # batch, features, time
+        assert not layer.built
+        assert layer.weight_paths() == []
+        assert layer(X, timespans=np.ones((2, 4), np.float32)).shape[0] == 2
+
+
 def test_cells_take_one_time_step(backend):
     for cell in (LTCCell(3), CfCCell(3, backbone_units=4)):
         with pytest.raises(ValueError, match="one time step"):

@@ -459,6 +459,21 @@ def test_a_stream_is_its_sequence_step_by_step(name, backend):
     assert np.abs(ops.convert_to_numpy(fresh) - ops.convert_to_numpy(kept)).max() > 1e-4
 
 
+def test_a_users_cell_gets_elapsed_times_that_fit_its_states(backend):
+    """Also where there are as many samples as units, and a vector of times would silently be one of units."""
+    layer, x = made("rnn_users_cell"), np.random.default_rng(1).normal(size=(3, 2)).astype(np.float32)
+    times = np.float32([0, 0.5, 2])
+    states = np.ones((3, 3), np.float32)
+    together = ops.convert_to_numpy(layer.cell(x, states, timespan=times)[0])
+    for i in range(3):
+        single = layer.cell(x[i : i + 1], states[:1], timespan=float(times[i]))[0]
+        np.testing.assert_allclose(ops.convert_to_numpy(single)[0], together[i], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(together[0], states[0])  # no time has passed
+    wrapped = layer.cell(x, [states], timespan=times)[1]
+    assert isinstance(wrapped, list)
+    assert len(wrapped) == 1
+
+
 def test_all_public_layers_are_here():
     """A layer that is added to the library is added to the table."""
     held = set()

@@ -174,6 +174,11 @@ class NCPSBackend:
         cls._generic_layers[layer_type] = implementation
 
     @classmethod
+    def library_layers(cls) -> tuple[type, ...]:
+        """The layers that the library declares."""
+        return tuple(cls._generic_layers.values())
+
+    @classmethod
     def _table(cls, backend: str) -> dict[str, Callable[..., Any]]:
         return cls._ops.setdefault(backend, dict(cls._generic_ops))
 

@@ -531,6 +531,33 @@ def test_a_fresh_process_loads_a_pickle(backend, tmp_path):
     assert done.stdout.split() == ["Dense", "LTC", "CfC", "CfC", "RNN", "Scaled", "Wide", "Stack"]
 
 
+LOAD_KERAS = """
+import sys
+import numpy as np
+import ncps
+ncps.set_backend("keras")
+import keras
+model = keras.models.load_model(sys.argv[1] + "/model.keras")
+np.testing.assert_array_equal(model.predict(np.load(sys.argv[1] + "/x.npy"), verbose=0), np.load(sys.argv[1] + "/y.npy"))
+"""
+
+
+def test_a_fresh_process_loads_a_file_of_keras(tmp_path):
+    needs("keras")
+    import keras
+
+    with backend_scope("keras"):
+        layers = [LTC(AutoNCP(8, 2), return_sequences=True), CfC(5, backbone_units=4), Dense(2)]
+        model = keras.Sequential([keras.Input((None, 3)), *layers])
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", model.predict(X, verbose=0))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_KERAS, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # ---- the training step of each framework
 
 

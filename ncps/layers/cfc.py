@@ -12,8 +12,8 @@ from ncps.initializers import GlorotUniform
 from ncps.layers.containers import List
 from ncps.layers.dense import Dense, check_features
 from ncps.layers.layer import Activation, Shape, Tensor, check_rate, check_size
-from ncps.layers.ltc import as_wiring
 from ncps.layers.rnn import CellSequence, HoistingCell, Tree
+from ncps.layers.wired import WiredCell
 from ncps.wirings import Wiring
 
 # Linear maps of a mode, side by side in one matrix.
@@ -180,7 +180,7 @@ class CfCCell(HoistingCell):
         return f + s * g if self.mode == "no_gate" else f + s * (g - f)
 
 
-class WiredCfCCell(HoistingCell):
+class WiredCfCCell(WiredCell):
     """One time step of a closed-form network whose layers and synapses a wiring gives.
 
     Each layer of the wiring (NCP: inter, command, motor neurons) is a `CfCCell` without backbone, driven by the layer
@@ -210,9 +210,7 @@ class WiredCfCCell(HoistingCell):
         fully_recurrent: bool = True,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.wiring = as_wiring(units)
-        self.units = units
+        super().__init__(units, **options)
         self.mode = check_mode(mode)
         self.head_activation = head_activation
         self.fully_recurrent = fully_recurrent
@@ -223,27 +221,15 @@ class WiredCfCCell(HoistingCell):
         }
         self.cells = List([CfCCell(len(neurons), mode, **inner) for neurons in self.wiring.layers])
 
-    @property
-    def state_size(self) -> int:
-        """Number of neurons."""
-        return self.wiring.units
-
-    @property
-    def output_size(self) -> int:
-        """Number of motor neurons."""
-        return self.wiring.output_dim
-
     def build(self, input_shape: Shape) -> None:
         """Takes a frozen copy of the wiring and builds the layers with the masks of its synapses."""
-        wiring = self.wiring.frozen(check_size("the number of features", input_shape[-1]))
+        wiring = self.freeze_wiring(input_shape)
         layers = [list(neurons) for neurons in wiring.layers]
         for cell, mask in zip(self.cells, layer_masks(wiring, layers, self.fully_recurrent), strict=True):
             cell.build_masked(mask)
         order = np.concatenate(layers)
         self._order = self.make_buffer(order.astype(np.int32))
         self._position = self.make_buffer(np.argsort(order).astype(np.int32))
-        self.wiring = wiring
-        self.units = self.units if isinstance(self.units, int) else wiring
 
     # -- for sequences; the packed state is a tuple with the state of each layer
 

@@ -10,8 +10,9 @@ from ncps import ops
 from ncps.initializers import Uniform
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Shape, Tensor, check_size
-from ncps.layers.rnn import CellSequence, HoistingCell, Tree
-from ncps.wirings import FullyConnected, Wiring
+from ncps.layers.rnn import CellSequence, Tree
+from ncps.layers.wired import WiredCell
+from ncps.wirings import Wiring
 
 # Ranges of the initial values, those of the reference implementation.
 NEURON_RANGES = {"gleak": (0.001, 1.0), "vleak": (-0.2, 0.2), "cm": (0.4, 0.6)}
@@ -20,7 +21,7 @@ NON_NEGATIVE = ("gleak", "cm", "w", "sensory_w")
 MAPPINGS = ("affine", "linear", None)
 
 
-class LTCCell(HoistingCell):
+class LTCCell(WiredCell):
     r"""One time step of a liquid time-constant network.
 
     A neuron i integrates its leak and its synapses from neurons (and inputs) j,
@@ -78,37 +79,22 @@ class LTCCell(HoistingCell):
         implicit_param_constraints: bool = False,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        self.wiring = as_wiring(units)
-        self.units = units
+        super().__init__(units, **options)
         self.unfolds = check_size("unfolds", unfolds)
         self.epsilon = epsilon
         self.input_mapping = check_mapping("input_mapping", input_mapping)
         self.output_mapping = check_mapping("output_mapping", output_mapping)
         self.implicit_param_constraints = implicit_param_constraints
 
-    @property
-    def state_size(self) -> int:
-        """Number of neurons."""
-        return self.wiring.units
-
-    @property
-    def output_size(self) -> int:
-        """Number of motor neurons."""
-        return self.wiring.output_dim
-
     def build(self, input_shape: Shape) -> None:
         """Takes a frozen copy of the wiring and makes the weights of its neurons and synapses."""
-        features = check_size("the number of features", input_shape[-1])
-        wiring: Any = self.wiring.frozen(features)
+        wiring: Any = self.freeze_wiring(input_shape)
         for name, limits in NEURON_RANGES.items():
             self.add_positive(name, wiring.units, Uniform(None, *limits))
         self.add_synapses("", wiring.synapses)
         self.add_synapses("sensory_", wiring.sensory_synapses)
-        self.add_mapping("input", self.input_mapping, features)
+        self.add_mapping("input", self.input_mapping, wiring.input_dim)
         self.add_mapping("output", self.output_mapping, wiring.output_dim)
-        self.wiring = wiring
-        self.units = self.units if isinstance(self.units, int) else wiring
 
     def add_positive(self, name: str, size: int, initializer: Any) -> None:
         """A vector of weights, constrained where its name says so."""
@@ -260,16 +246,6 @@ class LTC(CellSequence):
         dtype = options.get("dtype")
         cell = LTCCell(units, unfolds, epsilon, input_mapping, output_mapping, implicit_param_constraints, dtype=dtype)
         super().__init__(cell, return_sequences, return_state, go_backwards, unroll, zero_output_for_mask, **options)
-
-
-def as_wiring(units: int | Wiring) -> Wiring:
-    """The wiring itself, or fully connected neurons.
-
-    Raises:
-        TypeError: it is neither a wiring nor an integer.
-        ValueError: the integer is below 1.
-    """
-    return units if isinstance(units, Wiring) else FullyConnected(check_size("units (or a wiring)", units))
 
 
 def check_mapping(name: str, mapping: str | None) -> str | None:

@@ -23,7 +23,7 @@ def dispatcher(name: str, signature: F) -> F:
     data classes: passing ``*args, **kwargs`` on would double the cost of a dispatch.
     """
     parameters = inspect.signature(signature).parameters.values()
-    stars = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
     received = ", ".join(stars.get(p.kind, "") + p.name + ("" if p.default is p.empty else "=None") for p in parameters)
     passed = ", ".join(stars.get(p.kind, "") + p.name for p in parameters)
     source = f"""
@@ -42,7 +42,7 @@ def op({received}):
     }
     exec(compile(source, f"<dispatch of {name}>", "exec"), names)  # noqa: S102 - our own text
     names["op"].__defaults__ = signature.__defaults__
-    return functools.wraps(signature)(names["op"])
+    return functools.wraps(signature)(names["op"])  # type: ignore[return-value]
 
 
 def unbound(name: str) -> UnsupportedOperationError:

@@ -84,6 +84,8 @@ class Layer(metaclass=LayerMeta):
                 "Layer is the base class of layers. Instantiate Dense, LTC, CfC ..., or a subclass of your own."
             )
         super().__init__(name=name, dtype=dtype, **native)  # type: ignore[call-arg]
+        if "float" not in self.native_dtype():
+            raise ValueError(f"Expected dtype to be a floating type, such as 'float32'. Received: dtype={dtype!r}")
         self.input_size = check_size("input_size", input_size) if input_size is not None else None
         self._layer_index = seeds.next_layer_index() if self.takes_seed else -1
         self._non_negative: tuple[str, ...] = ()
@@ -377,9 +379,9 @@ def check_size(name: str, value: Any) -> int:
         ValueError: it is below 1.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"Expected {name} to be an integer. Received: {name}={value!r}")
+        raise TypeError(f"Expected {name} to be an integer. Received: {value!r}")
     if value < 1:
-        raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value!r}")
+        raise ValueError(f"Expected {name} to be at least 1. Received: {value!r}")
     return int(value)
 
 

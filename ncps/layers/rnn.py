@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ncps import ops, tree
-from ncps.layers.layer import Layer, Shape, Tensor
+from ncps.layers.dense import check_features
+from ncps.layers.layer import Layer, Shape, Tensor, check_size
 from ncps.layers.time import check_elapsed, different, like_inputs, sequence_timespans, step_timespan
 
 Tree = Any
@@ -194,6 +195,7 @@ class RNN(Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Builds the cell for inputs (B, T, F) or (T, F)."""
+        self.features = check_size("the number of features", input_shape[-1])
         self.cell.ensure_built((None, input_shape[-1]))
 
     def check_arguments(
@@ -226,6 +228,7 @@ class RNN(Layer):
             ValueError: a shape does not fit, an elapsed time is negative, or the sequence is empty.
         """
         batched = check_sequences(self, sequences)
+        check_features(self, sequences, self.features)
         inputs = ops.swapaxes(sequences, 0, 1) if batched else sequences[:, None]
         times = sequence_timespans(timespans, inputs, batched)
         valid = None if mask is None else sequence_mask(mask, inputs, batched)
@@ -300,9 +303,11 @@ class RNN(Layer):
             inputs = ops.convert_to_tensor(inputs)
             single = len(inputs.shape) == 1
             inputs = inputs[None] if single else inputs
+            check_rank(self, inputs, 2)
             if not self.built:
                 self.build_before_call(inputs)
             inputs = self.convert_input(inputs)
+            check_features(self, inputs, self.features)
             state = self.initial_state(state, inputs, not single)
             if reset is not None:
                 fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))

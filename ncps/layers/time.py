@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ Tensor = Any
 
 
 def check_elapsed(layer: Any, name: str, value: Any) -> None:
-    """Raises if Python numbers or a NumPy array hold a negative time or NaN; tensors are not looked into.
+    """Raises if Python numbers or a NumPy array hold a time below 0, infinity or NaN; tensors are not looked into.
 
     Args:
         layer: whose call gets them: a compiler that traces it may hold arrays without values.
@@ -23,20 +24,20 @@ def check_elapsed(layer: Any, name: str, value: Any) -> None:
         ValueError: they do.
     """
     if isinstance(value, (bool, int, float)):  # in plain Python, which compilers can trace
-        if not value >= 0:
-            raise negative_time(name, (), value)
+        if not 0 <= value < math.inf:
+            raise no_elapsed_time(name, (), value)
     elif isinstance(value, (list, tuple, np.ndarray, np.generic)) and not layer.is_traced(value):
         times = np.asarray(value, np.float64)
-        wrong = np.argwhere(~(times >= 0))
+        wrong = np.argwhere(~((times >= 0) & (times < math.inf)))
         if len(wrong):
             index = tuple(wrong[0].tolist())
-            raise negative_time(name, index, times[index])
+            raise no_elapsed_time(name, index, times[index])
 
 
-def negative_time(name: str, index: tuple[int, ...], value: float) -> ValueError:
+def no_elapsed_time(name: str, index: tuple[int, ...], value: float) -> ValueError:
     """The error for an elapsed time that is none."""
     return ValueError(
-        f"Expected elapsed times of at least 0. Received: {name}{list(index) if index else ''} = {value}. "
+        f"Expected finite elapsed times of at least 0. Received: {name}{list(index) if index else ''} = {value}. "
         "Give the time since the step before, not a point in time."
     )
 

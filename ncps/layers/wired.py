@@ -23,7 +23,9 @@ class WiredCell(HoistingCell):
 
     def __init__(self, units: int | Wiring, **options: Any) -> None:
         super().__init__(**options)
-        self.wiring = units if isinstance(units, Wiring) else FullyConnected(check_size("units (or a wiring)", units))
+        self.wiring = (
+            units if isinstance(units, Wiring) else FullyConnected(check_size("units, where it is no wiring,", units))
+        )
         self.units = units
 
     @property

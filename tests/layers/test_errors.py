@@ -58,6 +58,7 @@ ARGUMENTS = [
     (TypeError, "input_size", lambda: Dense(3, input_size=2.0)),
     (TypeError, "input_size", lambda: Dense(3, input_size=True)),
     ((TypeError, ValueError), "unit", lambda: Dense(3, unit=4)),
+    ((TypeError, ValueError), "floating|int32", lambda: Dense(3, dtype="int32", input_size=2)),
     ((TypeError, ValueError), "float33", lambda: Dense(3, dtype="float33", input_size=2)),
 ]
 
@@ -94,6 +95,10 @@ CALLS = [
     ),
     (r"timespans\[1\] = nan", lambda layer: layer(X, timespans=[1, np.nan, 1, 1])),
     ("nan", lambda layer: layer(X, timespans=float("nan"))),
+    ("timespans = inf", lambda layer: layer(X, timespans=float("inf"))),
+    (r"shape \(2, 4, 2\)", lambda layer: layer(X[..., :2])),  # as the user gave it
+    (r"one time step.*shape \(2, 4, 3\)", lambda layer: layer.step(X)),
+    (r"shape \(2, 2\)", lambda layer: layer.step(X[:, 0, :2])),
     ("mask", lambda layer: layer(X, mask=np.ones((4, 2), bool))),
     ("mask", lambda layer: layer(X, mask=np.ones(4, bool))),
     ("mask", lambda layer: layer(X, mask=np.ones((2, 4, 3), bool))),

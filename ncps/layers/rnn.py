@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -299,7 +300,8 @@ class RNN(Layer):
             >>> output.shape
             (4,)
         """
-        with self.scope():
+        # As for a whole sequence, a first step that fails does not decide the number of features.
+        with self.scope(), contextlib.nullcontext() if self.built else self.whole_or_not_at_all():
             inputs = ops.convert_to_tensor(inputs)
             single = len(inputs.shape) == 1
             inputs = inputs[None] if single else inputs
@@ -359,8 +361,14 @@ def check_sequences(layer: Layer, sequences: Tensor) -> bool:
     """Whether `sequences` has a batch axis.
 
     Raises:
+        TypeError: it is no tensor.
         ValueError: it is neither (B, T, F) nor (T, F), or has no steps.
     """
+    if not hasattr(sequences, "shape"):
+        raise TypeError(
+            f"{type(layer).__name__} expects one tensor, the sequences. Received: {type(sequences).__name__}. Give the "
+            "timespans as timespans=..."
+        )
     shape = tuple(sequences.shape)
     if len(shape) not in (2, SEQUENCE_RANK):
         raise ValueError(

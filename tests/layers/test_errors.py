@@ -147,6 +147,12 @@ def test_a_first_call_that_fails_does_not_decide_the_number_of_features(backend)
             layer(np.swapaxes(X, 1, 2), timespans=np.ones((2, 4), np.float32))  # batch, features, time
         assert not layer.built
         assert layer.weight_paths() == []
+        if isinstance(layer, RNN):
+            with pytest.raises(ValueError, match="state"):
+                layer.step(X[:, 0, :2], np.zeros((2, 50), np.float32))
+            assert not layer.built
+            with pytest.raises(TypeError, match="NoneType"):
+                layer(None)
         assert layer(X, timespans=np.ones((2, 4), np.float32)).shape[0] == 2
 
 

@@ -29,10 +29,16 @@ class NativeLayer:
 
     if TYPE_CHECKING:  # what the layer adds, see ncps/layers/layer.py
         anchor_weight: Callable[[], Any]
+        arguments: Callable[[], list[str]]
         _anchor: tuple[str, ...]
 
-    def __init__(self, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(self, name: str | None = None, dtype: Any = None, **unknown: Any) -> None:
         super().__init__()
+        if unknown:
+            raise TypeError(
+                f"Expected arguments that {type(self).__name__} takes: {', '.join(self.arguments())}. Received: "
+                f"{', '.join(unknown)}"
+            )
         self._given_name = name
         self._dtype_name = (
             str(np.dtype(dtype)) if dtype not in (None, "bfloat16") and not isinstance(dtype, str) else dtype

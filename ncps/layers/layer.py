@@ -16,6 +16,7 @@ from ncps.serialization import deserialize, serialize
 
 Tensor = Any
 Shape = Sequence[int | None]
+BUILT = ("built", "_non_negative", "_anchor")  # what building changes, beside weights and layers
 
 
 class Weight(NamedTuple):
@@ -207,19 +208,24 @@ class Layer(metaclass=LayerMeta):
     @contextlib.contextmanager
     def whole_or_not_at_all(self) -> Iterator[None]:
         """After an error in this block, the layer and those within have no more weights and layers than before it."""
+        for name, value in list(vars(self).items()):  # containers may have been filled since they were assigned
+            if isinstance(value, (list, tuple, dict)):
+                self.check_container(name, value)
         before = [
-            (layer, layer.built, {*layer.own_weights(), *layer.own_layers()}, layer._non_negative, layer._anchor)
+            (layer, {*layer.own_weights(), *layer.own_layers()}, [(name, getattr(layer, name)) for name in BUILT])
             for layer in self.layers_within()
         ]
         try:
             yield
         except BaseException:
-            for layer, built, names, non_negative, anchor in before:
-                if layer.built and not built:
+            for layer, names, attributes in before:
+                if layer.built and not dict(attributes)["built"]:
                     layer.reopen()
                 for name in {*layer.own_weights(), *layer.own_layers()} - names:
                     delattr(layer, name)
-                layer.built, layer._non_negative, layer._anchor = built, non_negative, anchor
+                for name, value in attributes:
+                    if getattr(layer, name) != value:  # under a compiler, even the same value could not be set
+                        setattr(layer, name, value)
             raise
 
     def find_anchor(self) -> None:
@@ -235,16 +241,33 @@ class Layer(metaclass=LayerMeta):
             self.ensure_built((None, self.input_size))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Frameworks lose layers in plain containers, each in its own way and mostly in silence.
-        if type(value) in (list, tuple, dict) and not name.startswith("_"):
-            items, container = (value.values(), "Dict") if isinstance(value, dict) else (value, "List")
-            if any(isinstance(item, Layer) or self.is_weight(item) for item in items):
-                raise TypeError(
-                    f"Expected layers and weights as attributes of their own, or in ncps.layers.List or Dict. "
-                    f"Received: {type(self).__name__}.{name}, a plain {type(value).__name__} that holds some, whose "
-                    f"weights would be lost. Write self.{name} = ncps.layers.{container}(...)."
-                )
+        if isinstance(value, (list, tuple, dict)):
+            self.check_container(name, value)
         super().__setattr__(name, value)
+
+    def check_container(self, name: str, value: Any) -> None:
+        """Raises if a plain container holds layers or weights: frameworks lose them, mostly in silence.
+
+        Raises:
+            TypeError: it does.
+        """
+        if name.startswith("_") or isinstance(value, Layer) or not self.holds_layers(value):
+            return
+        kind, container = ("dict", "Dict") if isinstance(value, dict) else ("tuple", "List")
+        kind = "list" if isinstance(value, list) else kind
+        raise TypeError(
+            f"Expected layers and weights as attributes of their own, or in ncps.layers.List or Dict. Received: "
+            f"{type(self).__name__}.{name}, a plain {kind} that holds some, whose weights would be lost. Write "
+            f"self.{name} = ncps.layers.{container}(...)."
+        )
+
+    def holds_layers(self, value: Any) -> bool:
+        """Whether a value is a layer or a weight, or a container that holds some at any depth."""
+        if isinstance(value, Layer) or self.is_weight(value):
+            return True
+        if isinstance(value, (list, tuple, dict)):
+            return any(map(self.holds_layers, value.values() if isinstance(value, dict) else value))
+        return False
 
     # -- weights
 
@@ -338,6 +361,11 @@ class Layer(metaclass=LayerMeta):
                 )
             config[name] = serialize(getattr(self, name))
         return config | self.native_config()
+
+    @classmethod
+    def arguments(cls) -> list[str]:
+        """Names of the constructor's arguments."""
+        return [*constructor_arguments(unbound(cls)), "name", "dtype"]
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Layer:

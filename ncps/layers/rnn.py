@@ -185,7 +185,7 @@ class RNN(Layer):
         if not isinstance(cell, Cell):
             raise TypeError(
                 "Expected a cell: an ncps.layers.Cell with state_size, output_size and call(inputs, states, *, "
-                f"timespan, training). Received: {type(cell).__qualname__}"
+                f"timespan, training). Received: {cell if isinstance(cell, type) else type(cell).__qualname__}"
             )
         self.cell = cell
         self.return_sequences = return_sequences
@@ -276,10 +276,13 @@ class RNN(Layer):
         if given is None:
             return self.cell.zero_state(inputs)
         if isinstance(given, (list, tuple)) and not isinstance(self.cell.state_size, (list, tuple)):
+            if len(given) != 1:
+                size = self.cell.state_size
+                raise ValueError(f"Expected a state (B, {size}), or a list of one. Received: {len(given)} in a list")
             (given,) = given  # Keras passes a list
         if not batched:
             given = tree.map(lambda x: ops.convert_to_tensor(x)[None], given)
-        return checked_state(self.cell, given, inputs)
+        return checked_state(self.cell, given, inputs, batched)
 
     def step(self, inputs: Tensor, state: Tree = None, timespan: Any = 1.0, reset: Any = None) -> tuple[Tensor, Tree]:
         """One step of a stream, as in a control loop: the same as the sequence, one step at a time.
@@ -313,6 +316,10 @@ class RNN(Layer):
             state = self.initial_state(state, inputs, not single)
             if reset is not None:
                 fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))
+                if different(fresh.shape[0], inputs.shape[0]):
+                    raise ValueError(
+                        f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values"
+                    )
                 state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
             output, state = self.cell(inputs, state, timespan=timespan)
             return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
@@ -397,7 +404,7 @@ def sequence_mask(mask: Any, inputs: Tensor, batched: bool) -> Tensor:
     return ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
 
 
-def checked_state(cell: Cell, state: Tree, inputs: Tensor) -> Tree:
+def checked_state(cell: Cell, state: Tree, inputs: Tensor, batched: bool = True) -> Tree:
     """`state` in the type of `inputs` (B, F).
 
     Raises:
@@ -409,7 +416,10 @@ def checked_state(cell: Cell, state: Tree, inputs: Tensor) -> Tree:
         raise ValueError(f"Expected a state of the structure {cell.state_size}. Received: {structure}")
     leaves = [like_inputs(leaf, inputs) for leaf in leaves]
     for leaf, size in zip(leaves, sizes, strict=True):
-        if len(leaf.shape) != 2 or leaf.shape[1] != size or different(leaf.shape[0], inputs.shape[0]):
+        fits = len(leaf.shape) == 2 and leaf.shape[1] == size and not different(leaf.shape[0], inputs.shape[0])
+        if not fits and not batched:
+            raise ValueError(f"Expected a state ({size},) of a single series. Received: shape {tuple(leaf.shape[1:])}")
+        if not fits:
             raise ValueError(
                 f"Expected a state (B, {size}) with B = {inputs.shape[0]}. Received: shape {tuple(leaf.shape)}"
             )

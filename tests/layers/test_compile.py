@@ -467,6 +467,31 @@ def test_keras_fit_trains_and_predict_does_not():
     assert seen[-1]
 
 
+def test_an_unbuilt_layer_under_jax_jit_says_so():
+    needs("jax")
+    import jax
+
+    with backend_scope("jax"):
+        layer = CfC(AutoNCP(8, 2))
+    with pytest.raises(RuntimeError, match="before it is built"):
+        jax.jit(lambda x: layer(x))(X)
+    assert layer(X).shape == (4, 2)
+
+
+def test_torch_moves_an_unbuilt_layer():
+    """What is asked of it before its first call holds for the weights to come."""
+    needs("torch")
+    import torch
+
+    with backend_scope("torch"):
+        layers = [CfC(AutoNCP(8, 2)), LTC(3), Dense(2)]
+    for layer in layers:
+        assert layer.double()(torch.tensor(X).double()).dtype == torch.float64
+    with backend_scope("torch"):
+        layer = CfC(AutoNCP(8, 2)).to("meta")
+    assert layer(torch.zeros(2, 4, 3, device="meta")).device.type == "meta"
+
+
 def call_compiled(layer):
     """A first call of the layer, under its framework's compiler."""
     if layer.bound_to == "torch":

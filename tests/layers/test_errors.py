@@ -54,6 +54,8 @@ ARGUMENTS = [
     (ValueError, "fully_recurrent", lambda: CfC(3, fully_recurrent=False)),
     (TypeError, "cell", lambda: RNN(Dense(3))),
     (TypeError, "cell", lambda: RNN(None)),
+    (TypeError, "class.*CfCCell", lambda: RNN(CfCCell)),
+    ((TypeError, ValueError), "LTC|ode_unfolds", lambda: LTC(3, ode_unfolds=6)),
     (ValueError, "input_size", lambda: Dense(3, input_size=0)),
     (TypeError, "input_size", lambda: Dense(3, input_size=2.0)),
     (TypeError, "input_size", lambda: Dense(3, input_size=True)),
@@ -108,6 +110,9 @@ CALLS = [
     ("timespan", lambda layer: layer.step(X[:, 0], None, timespan=-1)),
     ("timespan", lambda layer: layer.step(X[:, 0], None, timespan=np.ones(3))),
     ("state", lambda layer: layer.step(X[:, 0], np.zeros((2, 50), np.float32))),
+    ("2 in a list", lambda layer: layer(X, initial_state=[np.zeros((2, 3), np.float32)] * 2)),
+    ("single series", lambda layer: layer(X[0], initial_state=np.zeros((1, layer.cell.state_size), np.float32))),
+    ("reset.*3 values", lambda layer: layer.step(X[:, 0], reset=[True] * 3)),
 ]
 
 
@@ -219,6 +224,19 @@ class Holder(Layer):
         return inputs
 
 
+class Late(Layer):
+    """Fills its plain containers after they were assigned, or nests them."""
+
+    def __init__(self, fill, **options):
+        super().__init__(**options)
+        self.fill = fill
+        self.hidden = [] if fill == "append" else {"a": [Dense(2, input_size=3)]}
+        self.hidden.append(Dense(2, input_size=3))
+
+    def call(self, inputs):
+        return self.hidden[0](inputs)
+
+
 @pytest.mark.parametrize("kind", ["list", "tuple", "dict"])
 @pytest.mark.parametrize("where", ["init", "build"])
 def test_layers_and_weights_in_plain_containers(backend, kind, where):
@@ -226,6 +244,10 @@ def test_layers_and_weights_in_plain_containers(backend, kind, where):
         TypeError, match=rf"Holder.hidden.*plain {kind}.*ncps.layers.{'Dict' if kind == 'dict' else 'List'}"
     ):
         Holder(kind, where)(X[:, 0, :2])
+    if where == "init":  # filled later, or deep inside
+        for fill in ("append", "nest"):
+            with pytest.raises((TypeError, ValueError), match="hidden"):  # nnx says so itself
+                Late(fill)(X[:, 0])
     layer = Dense(2)
     with pytest.raises(TypeError, match=r"Dense.friends"):
         layer.friends = [Dense(2)]

@@ -21,8 +21,8 @@ class Buffer(nnx.Variable):
 class JaxLayer(NativeLayer, nnx.Module):
     """A module: weights are `nnx.Param`, masks and indices `Buffer`; `train()` and `eval()` switch its mode."""
 
-    def __init__(self, name=None, dtype=None):
-        super().__init__(name, dtype)
+    def __init__(self, **options):
+        super().__init__(**options)
         self.deterministic = False  # the attribute that nnx.Module.train and eval set
 
     def __call__(self, *args, **kwargs):

@@ -12,8 +12,8 @@ from ncps.backends.numpy import ops
 class NumpyLayer(NativeLayer):
     """A plain object, which notes its weights."""
 
-    def __init__(self, name=None, dtype=None):
-        super().__init__(name, dtype)
+    def __init__(self, **options):
+        super().__init__(**options)
         self._made = {}
 
     def __call__(self, *args, **kwargs):

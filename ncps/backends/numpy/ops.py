@@ -19,7 +19,10 @@ def native_dtype(dtype):
                 "NumPy has no bfloat16 of its own: install it with pip install ml_dtypes, or use float32."
             ) from None
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(dtype)
+    try:
+        return np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"Expected a type that NumPy has, such as 'float32'. Received: dtype={dtype!r}") from None
 
 
 def tensor(x):

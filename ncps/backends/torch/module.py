@@ -15,12 +15,25 @@ class TorchLayer(NativeLayer, torch.nn.Module):
     def forward(self, *args, **kwargs):
         return self.run(*args, **kwargs)
 
+    def __init__(self, **options):
+        super().__init__(**options)
+        self._place = None
+
+    def _apply(self, fn, recurse=True):
+        if not self.built:  # what .to, .double and their like ask for holds for the weights to come
+            like = torch.zeros((), dtype=ops.native_dtype(self.native_dtype()), device=self._place)
+            asked = fn(like)
+            self._place = asked.device
+            if asked.dtype != like.dtype:
+                self._dtype_name = ops.dtype(asked)
+        return super()._apply(fn, recurse)
+
     def make_weight(self, name, value, trainable, constraint):
-        data = torch.tensor(value, dtype=ops.native_dtype(self.native_dtype()))
+        data = torch.tensor(value, dtype=ops.native_dtype(self.native_dtype()), device=self._place)
         return torch.nn.Parameter(data) if trainable else torch.nn.Buffer(data)
 
     def make_buffer(self, array):
-        return torch.nn.Buffer(torch.tensor(array), persistent=False)
+        return torch.nn.Buffer(torch.tensor(array, device=self._place), persistent=False)
 
     def native_attributes(self):
         return list(self._modules.items())

@@ -286,6 +286,12 @@ def test_keras_fit(name):
     np.testing.assert_allclose(model.predict(X, verbose=0), to_numpy(model(X)), rtol=0, atol=1e-5)
 
 
+def test_keras_takes_the_inputs_by_name():
+    needs("keras")
+    layer = made("cfc", "keras")
+    np.testing.assert_array_equal(to_numpy(layer(sequences=X)), to_numpy(layer(X)))
+
+
 def test_keras_functional_model_saves_and_loads(name, tmp_path):
     needs("keras")
     import keras

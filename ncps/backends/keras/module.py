@@ -28,8 +28,8 @@ class KerasLayer(keras.layers.Layer):
                 common.as_array(x, f"Keras ({ops.FRAMEWORK})")
         self.check_arguments(*args, **kwargs)
         kwargs = self.with_masks(args, kwargs)
-        if hasattr(args[0], "shape") and not keras.backend.is_float_dtype(args[0].dtype):  # Keras casts no integers
-            args = (self.convert_input(args[0]), *args[1:])
+        if args and hasattr(args[0], "shape") and not keras.backend.is_float_dtype(args[0].dtype):
+            args = (self.convert_input(args[0]), *args[1:])  # Keras casts no integers
         previous, active.training = active.training, kwargs.get("training", active.training)
         try:
             with backend_scope("keras"), contextlib.nullcontext() if self.built else self.whole_or_not_at_all():

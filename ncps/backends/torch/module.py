@@ -12,12 +12,12 @@ from ncps.backends.torch import ops
 class TorchLayer(NativeLayer, torch.nn.Module):
     """A module: weights are parameters, masks and indices are buffers outside of the state dict."""
 
-    def forward(self, *args, **kwargs):
-        return self.run(*args, **kwargs)
-
     def __init__(self, **options):
         super().__init__(**options)
-        self._place = None
+        self._place = None  # where weights and buffers are made; None is torch's own default
+
+    def forward(self, *args, **kwargs):
+        return self.run(*args, **kwargs)
 
     def _apply(self, fn, recurse=True):
         if not self.built:  # what .to, .double and their like ask for holds for the weights to come

@@ -5,6 +5,8 @@ A native base makes a layer the framework's own module; it provides
 - ``__init__(name, dtype)`` and the framework's entry point (``forward`` or ``__call__``), which calls `Layer.run`;
 - ``make_weight(name, value, trainable, constraint)`` and ``make_buffer(array)``: what the framework tracks as a
   parameter, and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
+- ``make_state(tensor)``, ``read_state(name)``, ``write_state(name, tensor)``: what a stateful layer keeps between its
+  calls, neither trained nor saved; ``makes_states_at_build()``: whether it must be made while the layer is built;
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
 - ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs that hides the values of x;
 - ``reopen()``: lets a built layer be built again;
@@ -51,6 +53,18 @@ class NativeLayer:
     def name(self) -> str:
         """The given name, or one from the class."""
         return self._given_name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def make_state(self, tensor: Any) -> Any:
+        return tensor
+
+    def makes_states_at_build(self) -> bool:
+        return False
+
+    def read_state(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def write_state(self, name: str, tensor: Any) -> None:
+        setattr(self, name, tensor)
 
     def input_type(self) -> Any:
         return self.anchor_weight().dtype if self._anchor else self._dtype_name

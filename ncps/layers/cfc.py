@@ -9,10 +9,11 @@ import numpy as np
 
 from ncps import activations, ops
 from ncps.initializers import GlorotUniform
+from ncps.layers.cell import Cell, HoistingCell, Tree
 from ncps.layers.containers import List
 from ncps.layers.dense import Dense, check_features
 from ncps.layers.layer import Activation, Shape, Tensor, check_rate, check_size
-from ncps.layers.rnn import CellSequence, HoistingCell, Tree
+from ncps.layers.rnn import CellSequence
 from ncps.layers.wired import WiredCell
 from ncps.wirings import Wiring
 
@@ -81,16 +82,6 @@ class CfCCell(HoistingCell):
         if self.backbone_dropout > 0:
             self.add_seed_generator(None)
 
-    @property
-    def state_size(self) -> int:
-        """Number of neurons."""
-        return self.units
-
-    @property
-    def output_size(self) -> int:
-        """Number of neurons: the state is the output."""
-        return self.units
-
     def build(self, input_shape: Shape) -> None:
         """Makes the backbone and the heads for F features."""
         self.features = check_size("the number of features", input_shape[-1])
@@ -114,28 +105,12 @@ class CfCCell(HoistingCell):
 
     # -- for sequences
 
-    def pack_state(self, states: Tensor, inputs: Tensor) -> Tensor:
-        """The state as it is."""
-        return states
+    def constants(self, timespan: Tensor | None) -> Tree:
+        """The first map for inputs and for states, and the other maps."""
+        (kernel, bias), *others = self.maps(timespan)
+        return (kernel[: self.features], bias), kernel[self.features :], others
 
-    def unpack_state(self, packed: Tensor) -> Tensor:
-        """The state as it is."""
-        return packed
-
-    def emit(self, packed: Tensor) -> Tensor:
-        """The state."""
-        return packed
-
-    def prepare(self, inputs: Tensor, timespans: Tensor, training: bool | None) -> tuple[Tree, Tree]:
-        """The first linear map of all inputs, in one product; the other maps; what dropout keeps."""
-        check_features(self, inputs, self.features)
-        scalar = len(timespans.shape) == 0
-        (kernel, bias), *rest = self.linear_maps(timespans if scalar else None)
-        projected = ops.matmul(inputs, kernel[: self.features]) + bias
-        constants = (kernel[self.features :], rest, timespans if scalar else None)
-        return constants, (projected, None if scalar else timespans, self.dropout_factors(projected, training))
-
-    def linear_maps(self, timespan: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+    def maps(self, timespan: Tensor | None) -> list[tuple[Tensor, Tensor]]:
         """Kernels and biases of the backbone and the heads; the mask and a common elapsed time are folded in."""
         maps = [(ops.convert_to_tensor(layer.kernel), ops.convert_to_tensor(layer.bias)) for layer in self.backbone]
         kernel, bias = ops.convert_to_tensor(self.heads_kernel), ops.convert_to_tensor(self.heads_bias)
@@ -150,34 +125,51 @@ class CfCCell(HoistingCell):
         n = self.units
         return ops.concatenate([heads[..., : 2 * n], heads[..., 2 * n : 3 * n] * timespan + heads[..., 3 * n :]], -1)
 
-    def dropout_factors(self, projected: Tensor, training: bool | None) -> list[Tensor] | None:
+    def drive(self, inputs: Tensor, constants: Tree) -> Tree:
+        """The first linear map of all inputs, in one product, and what dropout keeps."""
+        check_features(self, inputs, self.features)
+        kernel, bias = constants[0]
+        projected = ops.matmul(inputs, kernel) + bias
+        return projected, self.dropout_factors(projected)
+
+    def dropout_factors(self, projected: Tensor) -> list[Tensor] | None:
         """What each layer of the backbone is multiplied with at each step, drawn before the loop; None for 1."""
-        if self.backbone_dropout == 0 or not self.backbone or not self.is_training(training):
+        if self.backbone_dropout == 0 or not self.backbone or not self.is_training(None):
             return None
         ones = ops.ones_like(projected)
         return [ops.random.dropout(ones, self.backbone_dropout, self.seed_generator) for _ in self.backbone]
 
-    def step(self, constants: Tree, drive: Tree, packed: Tensor) -> Tensor:
+    def step(self, packed: Tensor, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
         """The state (B, H) after one step."""
-        kernel, rest, timespan = constants
-        z, own_timespan, factors = drive
-        z = z + ops.matmul(packed, kernel)
-        for i, (kernel, bias) in enumerate(rest):
+        return self.solution(self.heads(packed, drive, constants), timespan)
+
+    def heads(self, packed: Tensor, drive: Tree, constants: Tree) -> Tensor:
+        """The heads side by side, before their activations."""
+        _, recurrent, others = constants
+        z, factors = drive
+        z = z + ops.matmul(packed, recurrent)
+        for i, (kernel, bias) in enumerate(others):
             z = activations.get(self.backbone_activation)(z)
             z = z if factors is None else z * factors[i]
             z = ops.matmul(z, kernel) + bias
-        return self.solution(z, timespan, own_timespan)
+        return z
 
-    def solution(self, heads: Tensor, timespan: Tensor | None, own_timespan: Tensor | None) -> Tensor:
-        """The state that the heads describe."""
+    def solution(self, heads: Tensor, timespan: Tensor) -> Tensor:
+        """The state that the heads describe; an elapsed time that is a scalar stands in their gate."""
         n, activation = self.units, activations.get(self.head_activation)
         if self.mode == "pure":
-            t: Any = timespan if own_timespan is None else own_timespan
-            return self.A - self.A * ops.exp(-t * (ops.absolute(self.w_tau) + ops.absolute(heads))) * heads
+            return self.A - self.A * ops.exp(-timespan * (ops.absolute(self.w_tau) + ops.absolute(heads))) * heads
         f, g = activation(heads[..., :n]), activation(heads[..., n : 2 * n])
         gate = heads[..., 2 * n : 3 * n]
-        s = ops.sigmoid(gate if own_timespan is None else gate * own_timespan + heads[..., 3 * n :])
+        s = ops.sigmoid(gate if len(timespan.shape) == 0 else gate * timespan + heads[..., 3 * n :])
         return f + s * g if self.mode == "no_gate" else f + s * (g - f)
+
+    def effective_time_constants(self, packed: Tensor, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
+        """1 / |a|, in which the gate moves by 1 before its sigmoid; 1 / (|w_tau| + |f|) in the mode pure."""
+        heads = self.heads(packed, drive, constants)
+        if self.mode == "pure":
+            return 1 / (ops.absolute(self.w_tau) + ops.absolute(heads))
+        return 1 / ops.absolute(heads[..., 2 * self.units : 3 * self.units])
 
 
 class WiredCfCCell(WiredCell):
@@ -249,23 +241,32 @@ class WiredCfCCell(WiredCell):
             return packed[-1][..., : len(motor)]
         return self.unpack_state(packed)[..., : len(motor)]
 
-    def prepare(self, inputs: Tensor, timespans: Tensor, training: bool | None) -> tuple[Tree, Tree]:
-        """For the first layer what `CfCCell.prepare` does; for the others their kernels."""
-        check_features(self, inputs, self.wiring.input_dim)
+    def constants(self, timespan: Tensor | None) -> Tree:
+        """Those of the first layer, the linear maps of the others."""
         first, *others = self.cells
-        constants, drive = first.prepare(inputs, timespans, training)
-        timespan = timespans if len(timespans.shape) == 0 else None
-        return (constants, [cell.linear_maps(timespan)[0] for cell in others]), drive
+        return [first.constants(timespan), *(cell.maps(timespan)[0] for cell in others)]
 
-    def step(self, constants: Tree, drive: Tree, packed: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def drive(self, inputs: Tensor, constants: Tree) -> Tree:
+        """What the inputs contribute to the first layer."""
+        check_features(self, inputs, self.wiring.input_dim)
+        return self.cells[0].drive(inputs, constants[0])
+
+    def step(self, packed: tuple[Tensor, ...], drive: Tree, timespan: Tensor, constants: Tree) -> tuple[Tensor, ...]:
         """The states of the layers, each driven by the new state of the one before."""
-        first, others = constants
-        timespan, own_timespan = first[-1], drive[1]
-        states = [self.cells[0].step(first, drive, packed[0])]
-        for cell, (kernel, bias), state in zip(self.cells[1:], others, packed[1:], strict=True):
+        states = [self.cells[0].step(packed[0], drive, timespan, constants[0])]
+        for cell, state, (kernel, bias) in zip(self.cells[1:], packed[1:], constants[1:], strict=True):
             heads = ops.matmul(ops.concatenate([states[-1], state], axis=-1), kernel) + bias
-            states.append(cell.solution(heads, timespan, own_timespan))
+            states.append(cell.solution(heads, timespan))
         return tuple(states)
+
+    def effective_time_constants(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
+        """Those of the layers, see `CfCCell`."""
+        own = [cell.constants(None) for cell in self.cells]
+        after = self.step(packed, drive, timespan, constants)
+        inner = zip(self.cells[1:], after[:-1], own[1:], strict=True)
+        drives = [drive, *(cell.drive_of_step(state, constants) for cell, state, constants in inner)]
+        each = zip(self.cells, packed, drives, own, strict=True)
+        return self.unpack_state(tuple(cell.effective_time_constants(p, d, timespan, c) for cell, p, d, c in each))
 
 
 def layer_masks(wiring: Wiring, layers: list[list[int]], fully_recurrent: bool) -> list[np.ndarray]:
@@ -280,24 +281,50 @@ def layer_masks(wiring: Wiring, layers: list[list[int]], fully_recurrent: bool) 
     return masks
 
 
+def cfc_cell(
+    units: int | Wiring,
+    mode: str = "default",
+    backbone_units: int | None = None,
+    backbone_layers: int | None = None,
+    backbone_activation: Activation = None,
+    backbone_dropout: float | None = None,
+    head_activation: Activation = "tanh",
+    fully_recurrent: bool | None = None,
+    **options: Any,
+) -> Cell:
+    """The cell of a `CfC`: a `CfCCell`, or for a wiring a `WiredCfCCell`.
+
+    Raises:
+        ValueError: an argument belongs to the other one.
+    """
+    backbone: dict[str, Any] = {
+        "backbone_units": backbone_units,
+        "backbone_layers": backbone_layers,
+        "backbone_activation": backbone_activation,
+        "backbone_dropout": backbone_dropout,
+    }
+    given = {name: value for name, value in backbone.items() if value is not None}
+    if isinstance(units, Wiring):
+        if given:
+            raise ValueError(
+                f"A wired CfC has no backbone. Received: {given} with a wiring. Leave them out, or give a number of "
+                "units."
+            )
+        return WiredCfCCell(units, mode, head_activation, fully_recurrent is not False, **options)
+    if fully_recurrent is False:
+        raise ValueError("Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units.")
+    return CfCCell(units, mode, head_activation=head_activation, **given, **options)
+
+
 class CfC(CellSequence):
     """A closed-form continuous-time network over sequences: `RNN` of a `CfCCell` or, for a wiring, a `WiredCfCCell`.
 
     Args:
         units: number of neurons, or a wiring.
-        return_sequences: the outputs of all steps, else of the last.
-        return_state: also the state after the last step.
-        go_backwards: runs from the last step to the first.
-        unroll: lays the steps out one after the other where the framework has a choice.
-        zero_output_for_mask: masked steps give zeros, else the output of the step before.
-        mode: ``"default"``, ``"no_gate"`` or ``"pure"``.
-        backbone_units: width of the backbone's layers, 128 by default; a wiring has no backbone.
-        backbone_layers: their number, 1 by default.
-        backbone_activation: name or function, ``"lecun_tanh"`` by default.
-        backbone_dropout: rate of dropout after every layer of the backbone, 0 by default.
-        head_activation: see `CfCCell`.
-        fully_recurrent: see `WiredCfCCell`; None (True) where there is no wiring.
-        options: `input_size`, `name`, `dtype`.
+        options: of `RNN` (`return_sequences`, `return_state`, `go_backwards`, `stateful`, `unroll`,
+            `zero_output_for_mask`); of the cell: `mode`, `head_activation`; for a number of units `backbone_units` (128
+            by default), `backbone_layers` (1), `backbone_activation` (``"lecun_tanh"``), `backbone_dropout` (0); for a
+            wiring, which has no backbone, `fully_recurrent`; `input_size`, `name`, `dtype`.
 
     Raises:
         ValueError: a wiring is given with arguments of the backbone.
@@ -307,46 +334,7 @@ class CfC(CellSequence):
         (5, 8)
     """
 
-    def __init__(
-        self,
-        units: int | Wiring,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        unroll: bool = False,
-        zero_output_for_mask: bool = False,
-        mode: str = "default",
-        backbone_units: int | None = None,
-        backbone_layers: int | None = None,
-        backbone_activation: Activation = None,
-        backbone_dropout: float | None = None,
-        head_activation: Activation = "tanh",
-        fully_recurrent: bool | None = None,
-        **options: Any,
-    ) -> None:
-        backbone: dict[str, Any] = {
-            "backbone_units": backbone_units,
-            "backbone_layers": backbone_layers,
-            "backbone_activation": backbone_activation,
-            "backbone_dropout": backbone_dropout,
-        }
-        given = {name: value for name, value in backbone.items() if value is not None}
-        common: dict[str, Any] = {"mode": mode, "head_activation": head_activation, "dtype": options.get("dtype")}
-        cell: HoistingCell
-        if isinstance(units, Wiring):
-            if given:
-                raise ValueError(
-                    f"A wired CfC has no backbone. Received: {given} with a wiring. Leave them out, or give a "
-                    f"number of units."
-                )
-            cell = WiredCfCCell(units, fully_recurrent=fully_recurrent is not False, **common)
-        elif fully_recurrent is False:
-            raise ValueError(
-                "Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units."
-            )
-        else:
-            cell = CfCCell(units, **given, **common)
-        super().__init__(cell, return_sequences, return_state, go_backwards, unroll, zero_output_for_mask, **options)
+    make_cell = staticmethod(cfc_cell)
 
 
 def check_mode(mode: str) -> str:

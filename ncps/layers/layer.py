@@ -16,6 +16,7 @@ from ncps.serialization import deserialize, serialize
 
 Tensor = Any
 Shape = Sequence[int | None]
+HIDDEN = (AttributeError, NotImplementedError, RuntimeError, TypeError)  # what frameworks raise for values they hide
 BUILT = ("built", "_non_negative", "_anchor")  # what building changes, beside weights and layers
 
 
@@ -61,6 +62,10 @@ class Layer(metaclass=LayerMeta):
     if TYPE_CHECKING:  # what the native base adds, see ncps/backends/native.py
         make_weight: Callable[[str, np.ndarray, bool, str | None], Any]
         make_buffer: Callable[[np.ndarray], Any]
+        make_state: Callable[[Any], Any]
+        makes_states_at_build: Callable[[], bool]
+        read_state: Callable[[str], Any]
+        write_state: Callable[[str, Any], None]
         native_attributes: Callable[[], Iterable[tuple[str, Any]]]
         native_config: Callable[[], dict[str, Any]]
         native_dtype: Callable[[], str]
@@ -149,6 +154,17 @@ class Layer(metaclass=LayerMeta):
         if training is None:
             training = active.training
         return self.native_training() if training is None else bool(training)
+
+    @contextlib.contextmanager
+    def training_mode(self, training: bool | None) -> Iterator[None]:
+        """Makes an explicit value what `is_training(None)` says in this block, here and in layers within."""
+        previous = active.training
+        if training is not None:
+            active.training = training
+        try:
+            yield
+        finally:
+            active.training = previous
 
     def convert_input(self, inputs: Tensor) -> Tensor:
         """Inputs as tensors of the layer's type; layers of integers override this."""
@@ -326,6 +342,15 @@ class Layer(metaclass=LayerMeta):
         with self.scope():
             value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
         return np.maximum(value, 0) if name in self._non_negative else value
+
+    def visible_weights(self, names: Iterable[str]) -> dict[str, np.ndarray] | None:
+        """Own weights by name, as the layer uses them; None under a compiler or a transformation that hides values."""
+        if any(self.is_traced(getattr(self, name)) for name in names):
+            return None
+        try:
+            return {name: self.read_weight(name) for name in names}
+        except HIDDEN:
+            return None
 
     def apply_weight_constraints(self) -> None:
         """Writes max(weight, 0) into constrained weights; the outputs do not change."""

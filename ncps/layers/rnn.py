@@ -1,152 +1,40 @@
-"""Cells, and the layer that runs a cell over sequences."""
+"""The layer that runs a cell over sequences."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ncps import ops, tree
+from ncps.layers.cell import Cell, Tree, check_cell, check_rank, checked_state
 from ncps.layers.dense import check_features
-from ncps.layers.layer import Layer, Shape, Tensor, check_size
-from ncps.layers.time import check_elapsed, different, like_inputs, sequence_timespans, step_timespan
+from ncps.layers.layer import Layer, Shape, Tensor, check_size, constructor_arguments
+from ncps.layers.time import check_elapsed, different, sequence_timespans
 
-Tree = Any
 SEQUENCE_RANK = 3
-SEQUENCE_OPTIONS = ("return_sequences", "return_state", "go_backwards", "unroll", "zero_output_for_mask")
+SEQUENCE_OPTIONS = (
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "unroll",
+    "zero_output_for_mask",
+)
+Record = Callable[[Tree, Tree, Tree, Tensor, Tree], Tree]
 
 
-def one_step(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes the `call` of a cell get states in the structure of `state_size` and a timespan that fits them."""
+class Sequences(NamedTuple):
+    """The arguments of a call in the order in which the loop runs through them: time first."""
 
-    @functools.wraps(call)
-    def checked(self: Cell, inputs: Tensor, states: Tree, *, timespan: Any = 1.0, **options: Any) -> tuple[Any, Tree]:
-        check_rank(self, inputs, 2)
-        wrapped = isinstance(states, (list, tuple)) and not isinstance(self.state_size, (list, tuple))
-        state = checked_state(self, states[0] if wrapped else states, inputs)
-        output, state = call(self, inputs, state, timespan=step_timespan(timespan, inputs), **options)
-        return output, type(states)([state]) if wrapped else state
-
-    return checked
-
-
-class Cell(Layer):
-    """One time step of a recurrent network: Keras' contract for cells, plus elapsed time.
-
-    A cell of your own defines `state_size`, `output_size`, `build` and ``call(inputs, states, *, timespan, training)``,
-    and runs in `RNN`. Whoever calls it, `call` gets inputs (B, F), states in the structure of `state_size` (a list or
-    tuple of length one that Keras wraps around them is taken off and put on again), and the timespan as a scalar tensor
-    or (B, 1), which multiplies states (B, N) sample by sample.
-
-    The cells of this library go further: they say apart what a sequence needs once (`prepare`), what each step needs
-    (`step`), and what follows from the states of many steps at once (`readout`), so that nothing is computed in the
-    loop that does not depend on the state.
-
-    Args:
-        options: `input_size`, `name`, `dtype`.
-
-    Example:
-        >>> class Leaky(Cell):
-        ...     state_size = output_size = 3
-        ...
-        ...     def call(self, inputs, states, *, timespan=1.0, training=None):
-        ...         decay = ops.exp(-timespan)
-        ...         states = decay * states + (1 - decay) * inputs
-        ...         return states, states
-        >>> RNN(Leaky())(np.ones((2, 5, 3), "float32")).shape
-        (2, 3)
-    """
-
-    state_size: Any
-    output_size: Any
-    batch_last = False  # whether packed states are (N, B)
-    recomputes = False  # whether the backward pass computes a step again instead of keeping its inner results
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "call" in vars(cls):
-            cls.call = one_step(vars(cls)["call"])  # type: ignore[method-assign]
-
-    def check_arguments(self, *args: Any, timespan: Any = 1.0, **_: Any) -> None:
-        """Raises if the elapsed time is negative."""
-        check_elapsed(self, "timespan", timespan)
-
-    def get_initial_state(self, batch_size: int = 1) -> Tree:
-        """Zeros (B, N), in the structure of `state_size`."""
-        with self.scope():
-            like = self.convert_input(ops.zeros((batch_size, 1)))
-            return self.zero_state(ops.to_device(like, ops.device(self.anchor_weight())) if self._anchor else like)
-
-    def zero_state(self, inputs: Tensor) -> Tree:
-        """The initial state beside `inputs` (B, F): of their type, on their device."""
-        column = ops.zeros_like(inputs[:, :1])
-        batch = ops.shape(inputs)[0]
-        return tree.map(lambda size: ops.broadcast_to(column, (batch, size)), self.state_size)
-
-    # -- for sequences; a cell that defines `call` only is run as it is
-
-    def pack_state(self, states: Tree, inputs: Tensor) -> Tree:
-        """The form of the state that `step` carries from step to step."""
-        column = ops.zeros_like(inputs[:, :1])
-        output = tree.map(lambda size: ops.broadcast_to(column, (ops.shape(inputs)[0], size)), self.output_size)
-        return states, output
-
-    def unpack_state(self, packed: Tree) -> Tree:
-        """The state as users see it."""
-        return packed[0]
-
-    def prepare(self, inputs: Tensor, timespans: Tensor, training: bool | None) -> tuple[Tree, Tree]:
-        """What does not depend on the state.
-
-        Args:
-            inputs: (T, B, F).
-            timespans: scalar, (T, 1, 1) or (T, B, 1).
-            training: as in `call`.
-
-        Returns:
-            What every step uses, and what each uses, time first.
-        """
-        if len(timespans.shape) == 0:
-            return timespans, (inputs, None)
-        return None, (inputs, timespans)
-
-    def step(self, constants: Tree, drive: Tree, packed: Tree) -> Tree:
-        """The packed state after one step."""
-        inputs, timespan = drive
-        output, states = self.call(inputs, packed[0], timespan=constants if timespan is None else timespan)
-        return states, output
-
-    def emit(self, packed: Tree) -> Tensor:
-        """What a step leaves for the outputs."""
-        return packed[1]
-
-    def readout(self, emitted: Tensor) -> Tensor:
-        """Outputs (..., B, output_size) of what one or many steps emitted."""
-        return emitted
-
-
-class HoistingCell(Cell):
-    """A cell that is written as `prepare`, `step` and `readout`; its `call` is a sequence of one step."""
-
-    def call(
-        self, inputs: Tensor, states: Tree, *, timespan: Any = 1.0, training: bool | None = None
-    ) -> tuple[Tensor, Tree]:
-        """Advances the state by one time step.
-
-        Args:
-            inputs: (B, F).
-            states: (B, N), or a list or tuple of length one that holds it.
-            timespan: elapsed time, a number, (B,) or (B, 1).
-            training: whether to drop out; None is the framework's own mode.
-
-        Returns:
-            The output (B, output_size) and the new state, in the structure of `states`.
-        """
-        timespan = timespan if len(timespan.shape) == 0 else timespan[None]
-        constants, drive = self.prepare(inputs[None], timespan, training)
-        packed = self.step(constants, tree.map(lambda x: x[0], drive), self.pack_state(states, inputs))
-        return self.readout(self.emit(packed)), self.unpack_state(packed)
+    inputs: Tensor  # (T, B, F)
+    times: Tensor  # scalar, (T, 1, 1) or (T, B, 1)
+    valid: Tensor | None  # (T, B, 1), whether the step counts
+    resets: Tensor | None  # (T, B, 1), whether the sample starts afresh before the step
+    state: Tree
+    batched: bool
 
 
 class RNN(Layer):
@@ -156,7 +44,9 @@ class RNN(Layer):
         cell: the cell.
         return_sequences: the outputs of all steps (B, T, output_size), else of the last (B, output_size).
         return_state: also the state after the last step, in the structure of the cell's `state_size`.
-        go_backwards: runs from the last step to the first, elapsed times and mask with their steps.
+        go_backwards: runs from the last step to the first, elapsed times, mask and resets with their steps.
+        stateful: each call goes on from the state in which the one before ended, sample by sample, until `reset_state`;
+            no gradient passes from one to the other.
         unroll: lays the steps out one after the other where the framework has a choice.
         zero_output_for_mask: masked steps give zeros, else the output of the step before.
         options: `input_size`, `name`, `dtype`.
@@ -177,20 +67,17 @@ class RNN(Layer):
         return_sequences: bool = False,
         return_state: bool = False,
         go_backwards: bool = False,
+        stateful: bool = False,
         unroll: bool = False,
         zero_output_for_mask: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if not isinstance(cell, Cell):
-            raise TypeError(
-                "Expected a cell: an ncps.layers.Cell with state_size, output_size and call(inputs, states, *, "
-                f"timespan, training). Received: {cell if isinstance(cell, type) else type(cell).__qualname__}"
-            )
-        self.cell = cell
+        self.cell = check_cell(cell)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
+        self.stateful = stateful
         self.unroll = unroll
         self.zero_output_for_mask = zero_output_for_mask
 
@@ -198,6 +85,8 @@ class RNN(Layer):
         """Builds the cell for inputs (B, T, F) or (T, F)."""
         self.features = check_size("the number of features", input_shape[-1])
         self.cell.ensure_built((None, input_shape[-1]))
+        if self.stateful:
+            self.build_state(input_shape)
 
     def check_arguments(
         self, sequences: Tensor, initial_state: Tree = None, mask: Any = None, timespans: Any = None, *_: Any, **__: Any
@@ -212,15 +101,19 @@ class RNN(Layer):
         mask: Tensor | None = None,
         timespans: Any = None,
         training: bool | None = None,
+        resets: Any = None,
     ) -> Any:
         """Runs the cell.
 
         Args:
             sequences: (B, T, F), or (T, F) for a single series.
             initial_state: in the structure of the cell's `state_size`, (B, N) or (N,); zeros by default.
-            mask: (B, T) or (T,), true where a step counts; a masked step leaves the state, and its time is dropped.
+            mask: (B, T) or (T,), true where a step counts; a masked step leaves the state, and neither its inputs nor
+                its time have any effect.
             timespans: elapsed time of the steps, a number, (T,), (B, T) or (B, T, 1); 1.0 by default.
             training: whether to drop out; None is the framework's own mode.
+            resets: (B, T) or (T,), true where a sample starts afresh from zeros before a step, as where an episode
+                begins; a reset at a masked step counts too.
 
         Returns:
             The outputs, or a pair of the outputs and the state where `return_state` is set.
@@ -228,58 +121,97 @@ class RNN(Layer):
         Raises:
             ValueError: a shape does not fit, an elapsed time is negative, or the sequence is empty.
         """
+        with self.training_mode(training):
+            run = self.arranged(sequences, initial_state, mask, timespans, resets)
+            self.cell.check_step_size(timespans)
+            outputs, state = self.run_cell(run)
+        if self.stateful:
+            self.write_states(tree.map(ops.stop_gradient, state))
+        if not run.batched:
+            outputs, state = outputs[0], tree.map(lambda x: x[0], state)
+        return self.native_result(outputs, state) if self.return_state else outputs
+
+    def arranged(self, sequences: Tensor, initial_state: Tree, mask: Any, timespans: Any, resets: Any) -> Sequences:
+        """The arguments of a call, checked, time first and in the order of the steps."""
         batched = check_sequences(self, sequences)
         check_features(self, sequences, self.features)
         inputs = ops.swapaxes(sequences, 0, 1) if batched else sequences[:, None]
         times = sequence_timespans(timespans, inputs, batched)
-        valid = None if mask is None else sequence_mask(mask, inputs, batched)
+        valid = None if mask is None else sequence_flags("mask", mask, inputs, batched)
+        resets = None if resets is None else sequence_flags("resets", resets, inputs, batched)
+        if valid is not None:  # nothing of a masked step shall count: padding may hold NaN, which no gradient survives
+            inputs = ops.where(valid, inputs, ops.zeros_like(inputs))
+            times = times if len(times.shape) == 0 else ops.where(valid, times, ops.zeros_like(times))
         if self.go_backwards:
-            inputs, times, valid = (
-                x if x is None or len(x.shape) == 0 else ops.flip(x, 0) for x in (inputs, times, valid)
+            inputs, times, valid, resets = (
+                x if x is None or len(x.shape) == 0 else ops.flip(x, 0) for x in (inputs, times, valid, resets)
             )
         state = self.initial_state(initial_state, inputs[0], batched)
-        emitted, packed = self.run_cell(inputs, times, valid, state, training)
-        outputs = self.cell.readout(emitted)
-        if self.return_sequences:
-            if valid is not None and self.zero_output_for_mask:
-                outputs = ops.where(valid, outputs, ops.zeros_like(outputs))
-            outputs = ops.swapaxes(outputs, 0, 1)
-        state = self.cell.unpack_state(packed)
-        if not batched:
-            outputs, state = outputs[0], tree.map(lambda x: x[0], state)
-        return self.native_result(outputs, state) if self.return_state else outputs
+        return Sequences(inputs, times, valid, resets, state, batched)
 
-    def run_cell(
-        self, inputs: Tensor, times: Tensor, valid: Tensor | None, state: Tree, training: bool | None
-    ) -> tuple[Tensor, Tree]:
-        """What the cell emits, of all steps or the last, and its packed state after the last."""
+    def run_cell(self, run: Sequences) -> tuple[Tensor, Tree]:
+        """Outputs, of all steps (B, T, output_size) or the last, and the state after the last."""
         cell = self.cell
-        constants, drive = cell.prepare(inputs, times, training)
-        valid = valid if valid is None or not cell.batch_last else ops.swapaxes(valid, 1, 2)
+        if cell.parallel and isinstance(run.inputs.shape[0], int):  # some compilers know the length by name only
+            constants = cell.constants(None)
+            first = cell.pack_state(run.state, run.inputs[0])
+            every = cell.all_steps(
+                first, cell.drive(run.inputs, constants), run.times, run.valid, run.resets, constants
+            )
+            packed = tree.map(lambda x: x[-1], every)
+            emitted = cell.emit(every if self.return_sequences else packed)
+        else:
+            emitted, packed, constants = self.loop(run, self.cell_emits if self.return_sequences else None)
+            emitted = emitted if self.return_sequences else cell.emit(packed)
+        outputs = cell.readout(emitted, constants)
+        if self.return_sequences:
+            if run.valid is not None and self.zero_output_for_mask:
+                outputs = ops.where(run.valid, outputs, ops.zeros_like(outputs))
+            outputs = ops.swapaxes(outputs, 0, 1)
+        return outputs, cell.unpack_state(packed)
 
-        def masked_step(constants: Tree, drive: Tree, valid: Tensor | None, packed: Tree) -> Tree:
-            after = cell.step(constants, drive, packed)
-            return after if valid is None else tree.map(lambda new, old: ops.where(valid, new, old), after, packed)
+    def cell_emits(self, before: Tree, after: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
+        """What is kept of a step for the outputs."""
+        return self.cell.emit(after)
+
+    def loop(self, run: Sequences, record: Record | None) -> tuple[Tree, Tree, Tree]:
+        """The time loop.
+
+        Args:
+            run: what to run over.
+            record: what to keep of each step, a function of the packed states before and after it, its drive and
+                elapsed time, and the cell's constants; None keeps nothing.
+
+        Returns:
+            What was kept, time first; the packed state after the last step; the cell's constants.
+        """
+        cell, shared = self.cell, run.times if len(run.times.shape) == 0 else None
+        constants = cell.constants(shared)
+        first = cell.pack_state(run.state, run.inputs[0])
+        fresh = None if run.resets is None else cell.pack_state(cell.zero_state(run.inputs[0]), run.inputs[0])
+
+        def masked_step(before: Tree, drive: Tree, timespan: Tensor, valid: Tensor | None, constants: Tree) -> Tree:
+            after = cell.step(before, drive, timespan, constants)
+            return after if valid is None else cell.select(valid, after, before)
 
         advance = ops.checkpoint(masked_step) if cell.recomputes else masked_step
 
-        def step(packed: Tree, x: Tree) -> tuple[Tree, Tensor | None]:
-            drive, valid = x
-            packed = advance(constants, drive, valid, packed)
-            return packed, cell.emit(packed) if self.return_sequences else None
+        def step(packed: Tree, x: Tree) -> tuple[Tree, Tree]:
+            drive, timespan, valid, reset = x
+            before = packed if reset is None else cell.select(reset, fresh, packed)
+            timespan = shared if timespan is None else timespan
+            after = advance(before, drive, timespan, valid, constants)
+            return after, None if record is None else record(before, after, drive, timespan, constants)
 
-        packed, emitted = ops.scan(step, cell.pack_state(state, inputs[0]), (drive, valid), unroll=self.unroll)
-        return emitted if self.return_sequences else cell.emit(packed), packed
+        xs = cell.drive(run.inputs, constants), None if shared is not None else run.times, run.valid, run.resets
+        packed, recorded = ops.scan(step, first, xs, unroll=self.unroll)
+        return recorded, packed, constants
 
     def initial_state(self, given: Tree, inputs: Tensor, batched: bool) -> Tree:
         """The state before the first step, of the type and on the device of inputs (B, F)."""
         if given is None:
-            return self.cell.zero_state(inputs)
-        if isinstance(given, (list, tuple)) and not isinstance(self.cell.state_size, (list, tuple)):
-            if len(given) != 1:
-                size = self.cell.state_size
-                raise ValueError(f"Expected a state (B, {size}), or a list of one. Received: {len(given)} in a list")
-            (given,) = given  # Keras passes a list
+            kept = self.read_states(inputs) if self.stateful else None
+            return self.cell.zero_state(inputs) if kept is None else kept
         if not batched:
             given = tree.map(lambda x: ops.convert_to_tensor(x)[None], given)
         return checked_state(self.cell, given, inputs, batched)
@@ -308,12 +240,12 @@ class RNN(Layer):
             inputs = ops.convert_to_tensor(inputs)
             single = len(inputs.shape) == 1
             inputs = inputs[None] if single else inputs
-            check_rank(self, inputs, 2)
+            check_rank(self, inputs)
             if not self.built:
                 self.build_before_call(inputs)
             inputs = self.convert_input(inputs)
             check_features(self, inputs, self.features)
-            state = self.initial_state(state, inputs, not single)
+            state = self.cell.zero_state(inputs) if state is None else self.initial_state(state, inputs, not single)
             if reset is not None:
                 fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))
                 if different(fresh.shape[0], inputs.shape[0]):
@@ -321,12 +253,62 @@ class RNN(Layer):
                         f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values"
                     )
                 state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
+            self.cell.check_step_size(timespan)
             output, state = self.cell(inputs, state, timespan=timespan)
             return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:
         """Zeros, in the structure of the cell's `state_size`."""
         return self.cell.get_initial_state(batch_size)
+
+    # -- stateful
+
+    def state_names(self) -> list[str]:
+        """Attributes that hold the state between the calls, one for each of its tensors."""
+        return [f"_state_{i}" for i in range(len(tree.flatten(self.cell.state_size)[0]))]
+
+    def build_state(self, input_shape: Shape) -> None:
+        """Makes the state variables where the framework wants them made when the layer is built."""
+        batch = input_shape[0] if len(input_shape) == SEQUENCE_RANK else 1
+        if self.makes_states_at_build():
+            if batch is None:
+                raise ValueError(
+                    "Expected a fixed batch size for stateful=True. Received: inputs of any batch size. Give it, as "
+                    "keras.Input(batch_shape=(batch, time, features)), and leave input_size out."
+                )
+            for name, size in zip(self.state_names(), tree.flatten(self.cell.state_size)[0], strict=True):
+                setattr(self, name, self.make_state(ops.zeros((batch, size), self.input_type())))
+
+    def read_states(self, inputs: Tensor) -> Tree:
+        """The state in which the last call ended; None before the first."""
+        if not hasattr(self, self.state_names()[0]):
+            return None
+        leaves = [self.read_state(name) for name in self.state_names()]
+        if different(leaves[0].shape[0], inputs.shape[0]):
+            raise ValueError(
+                f"Expected the batch of {leaves[0].shape[0]} samples whose states this stateful layer holds. Received: "
+                f"{inputs.shape[0]} samples. Call reset_state() before another batch size."
+            )
+        return checked_state(self.cell, tree.unflatten(tree.flatten(self.cell.state_size)[1], leaves), inputs)
+
+    def write_states(self, state: Tree) -> None:
+        """Keeps the state for the next call."""
+        for name, value in zip(self.state_names(), tree.flatten(state)[0], strict=True):
+            if hasattr(self, name):
+                self.write_state(name, value)
+            else:
+                setattr(self, name, self.make_state(value))
+
+    def reset_state(self) -> None:
+        """The next call of a stateful layer begins with zeros, and may have another batch size (not under Keras)."""
+        with self.scope():
+            for name in self.state_names():
+                if hasattr(self, name) and self.makes_states_at_build():
+                    self.write_state(name, ops.zeros_like(self.read_state(name)))
+                elif hasattr(self, name):
+                    delattr(self, name)
+
+    # -- what Keras asks for
 
     def compute_mask(self, sequences: Tensor, previous_mask: Tensor | None) -> Tensor | None:
         """The mask of the outputs, where they are sequences; Keras asks for it."""
@@ -343,7 +325,37 @@ class RNN(Layer):
 
 
 class CellSequence(RNN):
-    """Base of the sequence layers that take the arguments of their cell along with those of `RNN`."""
+    """Base of the sequence layers that take the arguments of their cell along with those of `RNN`.
+
+    A subclass says in `make_cell` which cell, or function that makes one, it runs. The cell's arguments are written
+    there only, and show in the layer's signature (written out in every layer once more, they would drift apart).
+
+    Args:
+        args: the cell's first argument, then those of `RNN` in its order.
+        kwargs: these, and the other arguments of the cell; `input_size`, `name`, `dtype`.
+    """
+
+    make_cell: Callable[..., Cell]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "make_cell" in vars(cls) and "__init__" not in vars(cls):
+            cls.__signature__ = joint_signature(cls.make_cell)  # type: ignore[attr-defined]
+        elif "__init__" in vars(cls):
+            own = inspect.signature(vars(cls)["__init__"])
+            cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])  # type: ignore[attr-defined]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        make: Any = type(self).make_cell
+        given = joint_signature(make).bind(*args, **kwargs).arguments
+        native = given.pop("native", {})
+        own = {name: given.pop(name) for name in cell_arguments(make) if name in given}
+        super().__init__(make(**own, dtype=given.get("dtype")), **given, **native)
+
+    @classmethod
+    def arguments(cls) -> list[str]:
+        """Names of the constructor's arguments."""
+        return list(joint_signature(cls.make_cell).parameters)[:-1]
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, those of the cell and those of the layer."""
@@ -351,17 +363,26 @@ class CellSequence(RNN):
         return self.cell.get_config() | own | self.native_config()
 
 
-def check_rank(layer: Layer, inputs: Tensor, rank: int) -> None:
-    """Raises unless `inputs` has `rank` axes.
+def cell_arguments(make: Callable[..., Cell]) -> list[str]:
+    """Names of the arguments of a cell's class, or of a function that makes cells."""
+    if isinstance(make, type):
+        return [name for name in constructor_arguments(make) if name != "input_size"]
+    return [name for name, p in inspect.signature(make).parameters.items() if p.kind is not p.VAR_KEYWORD]
 
-    Raises:
-        ValueError: it has another number.
-    """
-    if len(inputs.shape) != rank:
-        raise ValueError(
-            f"{type(layer).__name__} expects inputs (batch, features) of one time step. Received: shape "
-            f"{tuple(inputs.shape)}. Sequences go through ncps.layers.RNN or a sequence layer."
-        )
+
+@functools.cache
+def joint_signature(make: Callable[..., Cell]) -> inspect.Signature:
+    """The arguments of a sequence layer: the first of its cell, those of `RNN`, then the cell's others by keyword."""
+    functions: list[Any] = (
+        [vars(c)["__init__"] for c in make.__mro__[:-1] if "__init__" in vars(c)] if isinstance(make, type) else [make]
+    )
+    options = {
+        name: p for function in reversed(functions) for name, p in inspect.signature(function).parameters.items()
+    }
+    first, *others = (options[name] for name in cell_arguments(make))
+    own = [inspect.signature(RNN.__init__).parameters[name] for name in SEQUENCE_OPTIONS]
+    common = [inspect.signature(Layer.__init__).parameters[name] for name in ("input_size", "name", "dtype", "native")]
+    return inspect.Signature([first, *own, *(p.replace(kind=p.KEYWORD_ONLY) for p in others), *common])
 
 
 def check_sequences(layer: Layer, sequences: Tensor) -> bool:
@@ -387,40 +408,18 @@ def check_sequences(layer: Layer, sequences: Tensor) -> bool:
     return len(shape) == SEQUENCE_RANK
 
 
-def sequence_mask(mask: Any, inputs: Tensor, batched: bool) -> Tensor:
-    """The mask as (T, B, 1).
+def sequence_flags(name: str, flags: Any, inputs: Tensor, batched: bool) -> Tensor:
+    """A mask or resets as (T, B, 1).
 
     Raises:
-        ValueError: it is not (B, T), or (T,) for a single series.
+        ValueError: they are not (B, T), or (T,) for a single series.
     """
-    mask = ops.cast(ops.convert_to_tensor(mask), "bool")
-    if not batched and len(mask.shape) == 1:
-        mask = mask[None]
+    flags = ops.cast(ops.convert_to_tensor(flags), "bool")
+    if not batched and len(flags.shape) == 1:
+        flags = flags[None]
     steps, batch = inputs.shape[:2]
-    if len(mask.shape) != 2 or different(mask.shape[0], batch) or different(mask.shape[1], steps):
+    if len(flags.shape) != 2 or different(flags.shape[0], batch) or different(flags.shape[1], steps):
         raise ValueError(
-            f"Expected a mask (B, T) with B = {batch} and T = {steps}. Received: shape {tuple(mask.shape)}"
+            f"Expected {name} (B, T) with B = {batch} and T = {steps}. Received: shape {tuple(flags.shape)}"
         )
-    return ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
-
-
-def checked_state(cell: Cell, state: Tree, inputs: Tensor, batched: bool = True) -> Tree:
-    """`state` in the type of `inputs` (B, F).
-
-    Raises:
-        ValueError: its structure or a shape does not fit the cell.
-    """
-    leaves, structure = tree.flatten(state)
-    sizes, expected = tree.flatten(cell.state_size)
-    if structure != expected and not (len(sizes) == 1 and len(leaves) == 1):
-        raise ValueError(f"Expected a state of the structure {cell.state_size}. Received: {structure}")
-    leaves = [like_inputs(leaf, inputs) for leaf in leaves]
-    for leaf, size in zip(leaves, sizes, strict=True):
-        fits = len(leaf.shape) == 2 and leaf.shape[1] == size and not different(leaf.shape[0], inputs.shape[0])
-        if not fits and not batched:
-            raise ValueError(f"Expected a state ({size},) of a single series. Received: shape {tuple(leaf.shape[1:])}")
-        if not fits:
-            raise ValueError(
-                f"Expected a state (B, {size}) with B = {inputs.shape[0]}. Received: shape {tuple(leaf.shape)}"
-            )
-    return tree.unflatten(expected, leaves)
+    return ops.expand_dims(ops.swapaxes(flags, 0, 1), -1)

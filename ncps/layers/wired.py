@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ncps.layers.cell import HoistingCell
 from ncps.layers.layer import Shape, check_size
-from ncps.layers.rnn import HoistingCell
 from ncps.wirings import FullyConnected, Wiring
 
 

@@ -110,7 +110,10 @@ CALLS = [
     ("timespan", lambda layer: layer.step(X[:, 0], None, timespan=-1)),
     ("timespan", lambda layer: layer.step(X[:, 0], None, timespan=np.ones(3))),
     ("state", lambda layer: layer.step(X[:, 0], np.zeros((2, 50), np.float32))),
-    ("2 in a list", lambda layer: layer(X, initial_state=[np.zeros((2, 3), np.float32)] * 2)),
+    (
+        r"\[\(2, 3\), \(2, 3\)\]",
+        lambda layer: layer(X, initial_state=[np.zeros((2, 3), np.float32)] * 2),
+    ),
     ("single series", lambda layer: layer(X[0], initial_state=np.zeros((1, layer.cell.state_size), np.float32))),
     ("reset.*3 values", lambda layer: layer.step(X[:, 0], reset=[True] * 3)),
 ]

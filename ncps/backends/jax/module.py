@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -16,6 +15,10 @@ class NonTrainable(nnx.Variable):
 
 class Buffer(nnx.Variable):
     """A constant: a mask or an index, neither trained nor saved."""
+
+
+class RecurrentState(nnx.Variable):
+    """What a stateful layer keeps between its calls."""
 
 
 class JaxLayer(NativeLayer, nnx.Module):
@@ -34,6 +37,15 @@ class JaxLayer(NativeLayer, nnx.Module):
     def make_buffer(self, array):
         return Buffer(jnp.asarray(array))
 
+    def make_state(self, tensor):
+        return RecurrentState(tensor)
+
+    def read_state(self, name):
+        return getattr(self, name)[...]
+
+    def write_state(self, name, tensor):
+        getattr(self, name)[...] = tensor
+
     def native_weights(self):
         return {name: (value, type(value) is nnx.Param) for name, value in vars(self).items() if self.is_weight(value)}
 
@@ -47,4 +59,4 @@ class JaxLayer(NativeLayer, nnx.Module):
         return not self.deterministic
 
     def is_traced(self, x):
-        return isinstance(x, jax.core.Tracer)
+        return ops.is_traced(x)

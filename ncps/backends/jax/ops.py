@@ -82,6 +82,10 @@ def convert_to_numpy(x):
     return np.asarray(tensor(x))
 
 
+def is_traced(x):
+    return isinstance(x[...] if is_variable(x) else x, jax.core.Tracer)
+
+
 def is_tensor(x):
     return isinstance(x, (jax.Array, nnx.Variable))
 

@@ -69,6 +69,25 @@ class KerasLayer(keras.layers.Layer):
     def make_buffer(self, array):
         return np.asarray(array)
 
+    def make_state(self, tensor):
+        return keras.layers.Layer.add_weight(
+            self,
+            shape=tensor.shape,
+            initializer=lambda shape, dtype: tensor,
+            dtype=tensor.dtype,
+            trainable=False,
+            name="state",
+        )
+
+    def makes_states_at_build(self):
+        return True
+
+    def read_state(self, name):
+        return keras.ops.convert_to_tensor(getattr(self, name))
+
+    def write_state(self, name, tensor):
+        getattr(self, name).assign(tensor)
+
     def native_attributes(self):
         # On torch a Keras layer is a torch module, which keeps the layers within it apart.
         attributes = {**vars(self), **vars(self).get("_modules", {})}
@@ -109,7 +128,7 @@ class KerasLayer(keras.layers.Layer):
         return config if self.trainable else {**config, "trainable": False}
 
     def is_traced(self, x):
-        return False
+        return ops.is_traced(x)
 
     def __reduce__(self):
         # Keras' own way forgets where the weights of a layer that is not built yet will come from, and does not import

@@ -82,6 +82,11 @@ def convert_to_numpy(x):
     return below.convert_to_numpy(tensor(x))
 
 
+def is_traced(x):
+    x = x.value if isinstance(x, keras.Variable) else x
+    return isinstance(x, keras.KerasTensor) or below.is_traced(x)
+
+
 def is_tensor(x):
     return below.is_tensor(x) or isinstance(x, (keras.Variable, keras.KerasTensor))
 

@@ -56,13 +56,7 @@ class MLXLayer(NativeLayer, nn.Module):
         return self.training
 
     def is_traced(self, x):
-        if not isinstance(x, mx.array):
-            return False
-        try:
-            mx.eval(x)
-        except (RuntimeError, ValueError):  # mlx forbids to evaluate while it compiles, and has no other sign of it
-            return True
-        return False
+        return ops.is_traced(x)
 
     def __reduce__(self):
         return restore, (type(self), dict(self), {k: v for k, v in vars(self).items() if k not in self})

@@ -84,6 +84,16 @@ def convert_to_numpy(x):
     return np.array(x)
 
 
+def is_traced(x):
+    if not isinstance(x, mx.array):
+        return False
+    try:
+        mx.eval(x)
+    except (RuntimeError, ValueError):  # mlx forbids to evaluate while it compiles, and has no other sign of it
+        return True
+    return False
+
+
 def is_tensor(x):
     return isinstance(x, mx.array)
 
@@ -621,7 +631,9 @@ def checkpoint(function):
             with held.replaced(arrays) as (new_args, new_kwargs), drawing_from(key):
                 outputs, structure = tree.flatten(function(*new_args, **new_kwargs))
             found.append(structure)
-            return [tensor(x) for x in outputs]
+            # mlx 0.32 gives no gradient to an output that is another one, as y and y[:n] of the whole length are.
+            first, *others = (tensor(x) for x in outputs)
+            return [first, *(mx.contiguous(x) for x in others)]
 
         outputs = mx.checkpoint(run)(held.arrays)
         return tree.unflatten(found[0], outputs)

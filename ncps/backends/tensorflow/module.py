@@ -22,8 +22,23 @@ class TensorflowLayer(NativeLayer, tf.Module):
     def make_buffer(self, array):
         return np.asarray(array)  # an eager tensor that a traced loop captures has no place in the loop's gradient
 
+    def make_state(self, tensor):
+        if tf.executing_eagerly():
+            return tf.Variable(tensor, trainable=False)
+        raise RuntimeError(
+            "Expected the first call of a stateful layer outside of tf.function, which cannot make the variable of its "
+            "state. Received: a call within. Call the layer once before, with the same batch size."
+        )
+
+    def read_state(self, name):
+        return tf.convert_to_tensor(getattr(self, name))
+
+    def write_state(self, name, tensor):
+        getattr(self, name).assign(tensor)
+
     def native_weights(self):
-        return {name: (value, value.trainable) for name, value in vars(self).items() if self.is_weight(value)}
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and self.is_weight(value)}
+        return {name: (value, value.trainable) for name, value in own.items()}
 
     def is_weight(self, value):
         return isinstance(value, tf.Variable)
@@ -32,4 +47,4 @@ class TensorflowLayer(NativeLayer, tf.Module):
         variable.assign(tf.cast(value, variable.dtype))
 
     def is_traced(self, x):
-        return tf.is_symbolic_tensor(x)
+        return ops.is_traced(x)

@@ -113,6 +113,10 @@ def convert_to_numpy(x):
     return np.asarray(tensor(x).numpy())
 
 
+def is_traced(x):
+    return tf.is_symbolic_tensor(x)
+
+
 def is_tensor(x):
     return isinstance(x, (tf.Tensor, tf.Variable))
 

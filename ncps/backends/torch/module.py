@@ -35,6 +35,9 @@ class TorchLayer(NativeLayer, torch.nn.Module):
     def make_buffer(self, array):
         return torch.nn.Buffer(torch.tensor(array, device=self._place), persistent=False)
 
+    def make_state(self, tensor):
+        return torch.nn.Buffer(tensor, persistent=False)
+
     def native_attributes(self):
         return list(self._modules.items())
 
@@ -57,4 +60,4 @@ class TorchLayer(NativeLayer, torch.nn.Module):
         return self.training
 
     def is_traced(self, x):
-        return torch.compiler.is_compiling()
+        return ops.is_traced(x)

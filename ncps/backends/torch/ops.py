@@ -83,6 +83,10 @@ def convert_to_numpy(x):
     return x.numpy()
 
 
+def is_traced(x):
+    return torch.compiler.is_compiling()
+
+
 def is_tensor(x):
     return isinstance(x, torch.Tensor)
 

@@ -1,0 +1,232 @@
+"""Layers around a layer: both directions of time, every step of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ncps import ops, tree
+from ncps.backend import backend_scope
+from ncps.layers.layer import Layer, Shape, Tensor
+from ncps.layers.rnn import RNN, SEQUENCE_RANK, check_sequences
+from ncps.layers.time import check_elapsed
+from ncps.serialization import deserialize, serialize
+
+MERGES: dict[str | None, Callable[[Tensor, Tensor], Any]] = {
+    "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "ave": lambda a, b: (a + b) / 2,
+    None: lambda a, b: (a, b),
+}
+
+
+class Bidirectional(Layer):
+    """Runs a layer over sequences in both directions of time, and merges the outputs step by step.
+
+    Elapsed times, mask and resets go with their steps: backwards, a step comes after the time that stands with it.
+
+    Args:
+        layer: the layer that runs forwards: an `RNN`, `LTC`, `CfC` ...
+        merge_mode: ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"``, or None for the pair of outputs.
+        backward_layer: the layer that runs backwards; by default one like `layer`, with weights of its own.
+        options: `input_size`, `name`, `dtype`.
+
+    Raises:
+        TypeError: a layer does not run over sequences.
+        ValueError: `merge_mode` is unknown, or the layers disagree about direction or what they return.
+
+    Source: Schuster, Paliwal 1997.
+
+    Example:
+        >>> layer = Bidirectional(CfC(8, return_sequences=True), merge_mode="sum")
+        >>> layer(np.zeros((5, 7, 3), "float32"), timespans=0.1).shape
+        (5, 7, 8)
+    """
+
+    def __init__(
+        self, layer: RNN, merge_mode: str | None = "concat", backward_layer: RNN | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if merge_mode not in MERGES:
+            raise ValueError(f"Expected merge_mode out of {', '.join(map(repr, MERGES))}. Received: {merge_mode!r}")
+        self.merge_mode = merge_mode
+        self.layer = check_sequence_layer(layer)
+        self.backward_layer = check_sequence_layer(reversed_layer(layer) if backward_layer is None else backward_layer)
+        self._given_backward = backward_layer is not None
+        for name in ("return_sequences", "return_state", "stateful"):
+            if getattr(self.layer, name) != getattr(self.backward_layer, name):
+                raise ValueError(f"Expected layers with the same {name}. Received: layers that differ in it")
+        if self.layer.go_backwards == self.backward_layer.go_backwards:
+            raise ValueError("Expected backward_layer to run against layer. Received: two with the same go_backwards")
+
+    def build(self, input_shape: Shape) -> None:
+        """Builds both layers."""
+        self.layer.ensure_built(input_shape)
+        self.backward_layer.ensure_built(input_shape)
+
+    def check_arguments(self, *args: Any, timespans: Any = None, **_: Any) -> None:
+        """Raises if an elapsed time is negative."""
+        check_elapsed(self, "timespans", args[3] if len(args) > 3 else timespans)
+
+    def call(
+        self,
+        sequences: Tensor,
+        initial_state: Any = None,
+        mask: Tensor | None = None,
+        timespans: Any = None,
+        training: bool | None = None,
+        resets: Any = None,
+    ) -> Any:
+        """Runs both layers.
+
+        Args:
+            sequences: (B, T, F), or (T, F) for a single series.
+            initial_state: the pair of those of both layers; or None.
+            mask: see `RNN`, as for the arguments that follow.
+            timespans: see there.
+            training: see there.
+            resets: see there; each direction starts afresh before the step, in its own order.
+
+        Returns:
+            The merged outputs; where the layers return states, also the pair of them.
+        """
+        batched = check_sequences(self, sequences)
+        options = {"mask": mask, "timespans": timespans, "training": training, "resets": resets}
+        options = {name: value for name, value in options.items() if value is not None}
+        states = self.pair_of_states(initial_state)
+        forward = self.parts(self.layer(sequences, initial_state=states[0], **options))
+        backward = self.parts(self.backward_layer(sequences, initial_state=states[1], **options))
+        outputs = [forward[0], backward[0]]
+        if self.layer.return_sequences:  # in the order of time
+            late = 0 if self.layer.go_backwards else 1
+            outputs[late] = ops.flip(outputs[late], 1 if batched else 0)
+        merged = MERGES[self.merge_mode](*outputs)
+        return self.native_result(merged, (forward[1], backward[1])) if self.layer.return_state else merged
+
+    def parts(self, result: Any) -> tuple[Tensor, Any]:
+        """Outputs and states of what a layer returned; Keras' are flat."""
+        if not self.layer.return_state:
+            return result, None
+        outputs, *states = result
+        return outputs, states[0] if len(states) == 1 else states
+
+    def pair_of_states(self, given: Any) -> Any:
+        """The initial states of both layers.
+
+        Raises:
+            ValueError: there are not two.
+        """
+        if given is None:
+            return None, None
+        sizes = len(tree.flatten(self.layer.cell.state_size)[0])
+        leaves = tree.flatten(given)[0]
+        if len(leaves) != 2 * sizes:
+            raise ValueError(
+                f"Expected initial_state as the pair of those of both layers, {2 * sizes} tensors. Received: "
+                f"{len(leaves)}"
+            )
+        return leaves[:sizes], leaves[sizes:]
+
+    def reset_state(self) -> None:
+        """Both layers begin with zeros, where they are stateful."""
+        self.layer.reset_state()
+        self.backward_layer.reset_state()
+
+    def compute_mask(self, sequences: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """The mask of the outputs, where they are sequences; Keras asks for it."""
+        return previous_mask if self.layer.return_sequences else None
+
+    def compute_output_shape(self, sequences_shape: Shape, *_: Any) -> Any:
+        """Shapes of what `call` returns."""
+        results = [layer.compute_output_shape(sequences_shape) for layer in (self.layer, self.backward_layer)]
+        (forward, *own), (backward, *others) = results if self.layer.return_state else [[shape] for shape in results]
+        merged: Any = forward
+        if self.merge_mode == "concat":
+            merged = (*forward[:-1], forward[-1] + backward[-1])
+        elif self.merge_mode is None:
+            merged = (forward, backward)
+        return (merged, *own, *others) if self.layer.return_state else merged
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments."""
+        return {
+            "layer": serialize(self.layer),
+            "merge_mode": self.merge_mode,
+            "backward_layer": serialize(self.backward_layer) if self._given_backward else None,
+            "input_size": self.input_size,
+        } | self.native_config()
+
+
+def check_sequence_layer(layer: Any) -> RNN:
+    """`layer` if it runs over sequences.
+
+    Raises:
+        TypeError: it does not.
+    """
+    if not isinstance(layer, RNN):
+        raise TypeError(
+            f"Expected a layer that runs over sequences: ncps.layers.RNN, LTC, CfC ... Received: "
+            f"{type(layer).__qualname__}"
+        )
+    return layer
+
+
+def reversed_layer(layer: RNN) -> RNN:
+    """A layer like `layer` that runs the other way, with weights of its own."""
+    data = serialize(check_sequence_layer(layer))
+    config = data["config"] | {"go_backwards": not layer.go_backwards}
+    if layer.bound_to == "keras":  # names of Keras' layers differ
+        config["name"] = f"backward_{config['name']}"
+    with backend_scope(layer.bound_to or ""):
+        return deserialize(data | {"config": config})
+
+
+class TimeDistributed(Layer):
+    """Applies a layer to every time step, as `Dense` or an image network in front of a recurrent layer.
+
+    Args:
+        layer: any layer; it sees the steps (B T, ...) as samples.
+        options: `input_size`, `name`, `dtype`.
+
+    Raises:
+        TypeError: `layer` is no layer.
+
+    Example:
+        >>> TimeDistributed(CfC(8))(np.zeros((2, 5, 7, 3), "float32")).shape  # 5 series at 2 times
+        (2, 5, 8)
+    """
+
+    def __init__(self, layer: Layer, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Layer):
+            raise TypeError(f"Expected a layer. Received: {type(layer).__qualname__}")
+        self.layer = layer
+
+    def build(self, input_shape: Shape) -> None:
+        """Builds the layer for the inputs (B, ...) of one step."""
+        self.layer.ensure_built((None, *input_shape[2:]) if len(input_shape) >= SEQUENCE_RANK else input_shape)
+
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+        """Applies the layer to inputs (B, T, ...).
+
+        Raises:
+            ValueError: there is no time axis.
+        """
+        if len(inputs.shape) < SEQUENCE_RANK:
+            raise ValueError(
+                f"Expected inputs (batch, time, ...) with at least one more axis. Received: shape {tuple(inputs.shape)}"
+            )
+        batch, steps = ops.shape(inputs)[:2]
+        with self.training_mode(training):
+            outputs = self.layer(ops.reshape(inputs, (-1, *inputs.shape[2:])))
+        return ops.reshape(outputs, (batch, steps, *outputs.shape[1:]))
+
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """The mask of the inputs; Keras asks for it."""
+        return previous_mask
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(B, T, ...)."""
+        batch, steps, *rest = input_shape
+        return (batch, steps, *self.layer.compute_output_shape((None, *rest))[1:])

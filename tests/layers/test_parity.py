@@ -11,7 +11,26 @@ from native import can_train, projected, to_numpy, value_and_gradients, weights_
 
 from ncps import set_seed, tree
 from ncps.backend import backend_scope
-from ncps.layers import LTC, CfC
+from ncps.layers import (
+    CTGRU,
+    CTRNN,
+    GRU,
+    LRC,
+    LSTM,
+    LTC,
+    RNN,
+    STC,
+    CfC,
+    CfCCell,
+    LinOSS,
+    LSTMCell,
+    LTCCell,
+    MixedMemory,
+    MixedMemoryCell,
+    NeuralODE,
+    StackedRNNCells,
+    WiredCfCCell,
+)  # fmt: skip
 from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
 
 B, T, F = 3, 4, 2
@@ -25,17 +44,63 @@ MASKS = {
 MASKS = {name: np.array(mask, bool) for name, mask in MASKS.items()}
 
 
+RESETS = np.array([[0, 0, 1, 0], [1, 1, 0, 0], [0, 1, 0, 1]], bool)
+
+
+def mixed_ltc(units, **options):
+    return MixedMemory(LTCCell(units, unfolds=2), **options)
+
+
+def mixed_lstm(units, **options):
+    return MixedMemory(LSTMCell(units), **options)
+
+
+def mixed_cfc(units, **options):
+    return MixedMemory(WiredCfCCell(units), **options)
+
+
+def cfc_on_ltc(units, **options):
+    return RNN(StackedRNNCells([LTCCell(units, unfolds=2), MixedMemoryCell(CfCCell(3, backbone_units=4))]), **options)
+
+
+REFERENCES = {
+    LTC: reference.ltc,
+    STC: reference.stc,
+    LRC: reference.lrc,
+    CTRNN: reference.ctrnn,
+    NeuralODE: reference.neural_ode,
+    CTGRU: reference.ctgru,
+    LSTM: reference.lstm,
+    GRU: reference.gru,
+    LinOSS: reference.linoss,
+    CfC: lambda p, units, **o: (reference.cfc if isinstance(units, int) else reference.wired_cfc)(p, units, **o),
+    mixed_ltc: lambda p, units, **o: reference.mixed_memory(p, lambda q: reference.ltc(q, units, unfolds=2), **o),
+    mixed_lstm: lambda p, units, **o: reference.mixed_memory(p, lambda q: reference.lstm(q, units), **o),
+    mixed_cfc: lambda p, units, **o: reference.mixed_memory(p, lambda q: reference.wired_cfc(q, units), **o),
+    cfc_on_ltc: lambda p, units: reference.stacked(
+        p,
+        [
+            lambda q: reference.ltc(q, units, unfolds=2),
+            lambda q: reference.mixed_memory(q, lambda inner: reference.cfc(inner, 3)),
+        ],
+    ),
+}
+SYNAPTIC = (LTC, STC, LRC, mixed_ltc, cfc_on_ltc)  # a number of units is a wiring of all synapses
+NOT_FOR_THE_REFERENCE = ("input_mapping", "output_mapping", "initialization_ranges")  # the weights tell
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """A layer, its reference, and what it is called with."""
 
     name: str
-    layer: Callable  # LTC or CfC
+    layer: Callable  # LTC, CfC ...
     wiring: Callable  # makes the number of units or the wiring
     options: dict = dataclasses.field(default_factory=dict)
     shape: tuple = (B, T, F)
     timespans: object = None
     mask: object = None
+    resets: object = None
     initial: bool = False
     backwards: bool = False
 
@@ -48,37 +113,39 @@ class Case:
 
     @property
     def inputs(self):
-        return np.random.default_rng(1).normal(size=self.shape).astype(np.float32)
+        x = np.random.default_rng(1).normal(size=self.shape).astype(np.float32)
+        if self.mask is not None:
+            x[~self.mask] = np.nan  # padding may hold anything
+        return x
 
-    def initial_state(self, neurons):
-        return (
-            np.random.default_rng(2).normal(size=(self.shape[0], neurons)).astype(np.float32) if self.initial else None
-        )
+    def initial_state(self, layer):
+        """A state of the layer's structure; the reference takes its leaves."""
+        if not self.initial:
+            return None
+        rng = np.random.default_rng(2)
+        sizes = layer.cell.state_size
+        return tree.map(lambda size: rng.normal(size=(self.shape[0], size)).astype(np.float32), sizes)
 
     def reference(self, weights):
         wiring = self.wiring()
-        options = dict(self.options)
-        if self.layer is LTC:
-            function = reference.ltc
-            wiring = FullyConnected(wiring) if isinstance(wiring, int) else wiring
-            for mapping in ("input_mapping", "output_mapping"):
-                options.pop(mapping, None)  # the weights tell
-        else:
-            function = reference.cfc if isinstance(wiring, int) else reference.wired_cfc
-            options.pop("backbone_units", None)
+        if self.layer in SYNAPTIC and isinstance(wiring, int):
+            wiring = FullyConnected(wiring)
         if isinstance(wiring, Wiring):
-            wiring.build(self.shape[-1])
-        neurons = wiring if isinstance(wiring, int) else wiring.units
-        return function(
-            weights,
-            wiring,
-            self.inputs,
-            self.timespans,
-            self.mask,
-            self.initial_state(neurons),
-            self.backwards,
-            **options,
+            within = self.layer in (mixed_ltc, mixed_cfc) and self.options.get("memory_to") != "state"
+            wiring.build(wiring.units if within else self.shape[-1])  # the memory drives the cell
+        options = {name: value for name, value in self.options.items() if name not in NOT_FOR_THE_REFERENCE}
+        cell = REFERENCES[self.layer](reference.under(weights, "cell"), wiring, **options)
+        initial = tree.flatten(numpy_initial_state(self))[0] or None
+        outputs, states = reference.run_sequence(
+            cell, self.inputs, self.timespans, self.mask, initial, self.backwards, self.resets
         )
+        return outputs, *(states[:1] if self.layer is LinOSS else states)
+
+
+@functools.cache
+def numpy_initial_state(case):
+    with backend_scope("numpy"):
+        return case.initial_state(case.make())
 
 
 def hand_made():
@@ -134,6 +201,7 @@ def three():
     return 3
 
 
+SLOW = {"initialization_ranges": {"cm": (4.0, 5.0)}}  # explicit solvers are stable then
 CASES = [
     Case("ltc_units", LTC, four),
     Case("ltc_auto_ncp", LTC, auto, timespans=IRREGULAR),
@@ -186,6 +254,59 @@ CASES = [
         Case(f"cfc_mask_{n}", CfC, three, dense(), timespans=IRREGULAR, mask=mask, initial=True)
         for n, mask in MASKS.items()
     ),
+    Case(
+        "ltc_resets", LTC, auto, {"unfolds": 2}, timespans=IRREGULAR, mask=MASKS["holes"], resets=RESETS, initial=True
+    ),
+    Case("ltc_explicit", LTC, auto, {"solver": "explicit", "unfolds": 3, **SLOW}, timespans=IRREGULAR, initial=True),
+    Case("ltc_heun", LTC, three, {"solver": "heun", "unfolds": 3, **SLOW}, timespans=IRREGULAR, initial=True),
+    Case("ltc_rk4", LTC, hand_made, {"solver": "rk4", "unfolds": 2, **SLOW}, timespans=IRREGULAR, initial=True),
+    Case(
+        "ltc_se",
+        LTC,
+        three,
+        {"unfolds": 2, "epsilon": 0.0, "output_mapping": None, "initialization_ranges": {"gleak": (1, 1)}},
+    ),
+    Case("stc", STC, auto, {"unfolds": 2}, timespans=IRREGULAR, initial=True),
+    Case("stc_rk4_mask", STC, three, {"solver": "rk4", "unfolds": 2}, timespans=IRREGULAR, mask=MASKS["left"]),
+    Case("lrc", LRC, auto, {"unfolds": 2}, timespans=IRREGULAR, initial=True),
+    Case("lrc_units_mask", LRC, three, {"unfolds": 2}, timespans=IRREGULAR, mask=MASKS["holes"], initial=True),
+    Case("lrc_symmetric", LRC, hand_made, {"elastance": "symmetric", "unfolds": 2}, timespans=IRREGULAR, initial=True),
+    Case("lrc_hybrid", LRC, auto, {"solver": "semi_implicit", "unfolds": 2}, timespans=IRREGULAR, resets=RESETS),
+    Case("lrc_implicit", LRC, three, {"elastance": "symmetric", "implicit_param_constraints": True, "unfolds": 2}),
+    Case(
+        "lrc_backwards",
+        LRC,
+        ncp,
+        {"unfolds": 2},
+        timespans=IRREGULAR,
+        mask=MASKS["right"],
+        initial=True,
+        backwards=True,
+    ),
+    Case("ctrnn", CTRNN, four, {"unfolds": 2, "tau": 2.0}, timespans=IRREGULAR, initial=True),
+    Case("ctrnn_semi_implicit", CTRNN, three, {"solver": "semi_implicit"}, timespans=IRREGULAR, mask=MASKS["holes"]),
+    Case("ctrnn_heun", CTRNN, three, {"solver": "heun", "unfolds": 2}, resets=RESETS, initial=True),
+    Case("ctrnn_rk4_backwards", CTRNN, three, {"solver": "rk4", "unfolds": 1}, timespans=0.7, backwards=True),
+    Case("neural_ode", NeuralODE, three, {"unfolds": 2}, timespans=IRREGULAR, initial=True),
+    Case("neural_ode_euler", NeuralODE, three, {"solver": "euler", "activation": "silu"}, mask=MASKS["right"]),
+    Case("ctgru", CTGRU, three, timespans=IRREGULAR, initial=True),
+    Case("ctgru_times", CTGRU, three, {"time_constants": [0.3, 2.0]}, timespans=0.4, mask=MASKS["left"], resets=RESETS),
+    Case("lstm", LSTM, three, timespans=IRREGULAR, initial=True),
+    Case("lstm_times", LSTM, three, {"append_timespans": True}, timespans=IRREGULAR, mask=MASKS["holes"], initial=True),
+    Case("lstm_backwards", LSTM, three, {"append_timespans": True}, timespans=0.3, initial=True, backwards=True),
+    Case("gru", GRU, three, timespans=IRREGULAR, initial=True),
+    Case("gru_times", GRU, three, {"append_timespans": True}, timespans=IRREGULAR, mask=MASKS["right"], resets=RESETS),
+    Case("mixed_ltc", mixed_ltc, auto, timespans=IRREGULAR, initial=True),
+    Case("mixed_ltc_to_state", mixed_ltc, auto, {"memory_to": "state"}, timespans=IRREGULAR, mask=MASKS["left"]),
+    Case("mixed_cfc", mixed_cfc, ncp, timespans=IRREGULAR, mask=MASKS["holes"], resets=RESETS, initial=True),
+    Case("mixed_lstm", mixed_lstm, three, {"memory_to": "state"}, timespans=0.3, initial=True, backwards=True),
+    Case("stacked", cfc_on_ltc, auto, timespans=IRREGULAR, mask=MASKS["right"], resets=RESETS, initial=True),
+    Case("linoss", LinOSS, three, {"output_units": 2}, timespans=IRREGULAR, initial=True),
+    Case("linoss_loop", LinOSS, three, {"parallel": False}, timespans=IRREGULAR, mask=MASKS["holes"], resets=RESETS),
+    Case("linoss_mask", LinOSS, three, timespans=IRREGULAR, mask=MASKS["holes"], resets=RESETS, initial=True),
+    Case("linoss_imex", LinOSS, three, {"discretization": "imex"}, timespans=0.6, resets=RESETS, initial=True),
+    Case("linoss_backwards", LinOSS, three, timespans=IRREGULAR[0], mask=MASKS["left"], initial=True, backwards=True),
+    Case("cfc_resets", CfC, three, dense(), timespans=IRREGULAR, mask=MASKS["left"], resets=RESETS, initial=True),
     Case("cfc_backwards", CfC, three, dense(), timespans=IRREGULAR, mask=MASKS["left"], initial=True, backwards=True),
     *(Case(f"wired_{mode}", CfC, auto, {"mode": mode}) for mode in ("default", "no_gate", "pure")),
     *(
@@ -207,7 +328,7 @@ def given_weights(case):
     rng = np.random.default_rng(3)
     with backend_scope("numpy"):
         weights = weights_of(case.make())
-    positive = ("w", "sensory_w", "cm", "gleak")
+    positive = ("w", "sensory_w", "cm", "gleak", "decay", "elastance_k", "A")
     return {
         path: np.float32(value + rng.uniform(0.01 if path.split("/")[-1] in positive else -0.3, 0.3, value.shape))
         for path, value in weights.items()
@@ -237,8 +358,12 @@ def computed(case, backend):
         layer = case.make()
         weights = given_weights(case)
         layer.set_weights([weights[path] for path in layer.weight_paths()])
-        neurons = layer.cell.state_size
-        call = {"timespans": case.timespans, "mask": case.mask, "initial_state": case.initial_state(neurons)}
+        call = {
+            "timespans": case.timespans,
+            "mask": case.mask,
+            "resets": case.resets,
+            "initial_state": case.initial_state(layer),
+        }
         call = {name: value for name, value in call.items() if value is not None}
 
         def run(layer):
@@ -255,7 +380,7 @@ def computed(case, backend):
 def test_outputs_and_states_are_those_of_the_reference(case, backend):
     outputs, _ = computed(case, backend)
     results = expected(case)[0]
-    assert len(outputs) == len(results) == 2
+    assert len(outputs) == len(results)
     for output, result in zip(outputs, results, strict=True):
         assert output.shape == result.shape
         assert output.dtype == np.float32

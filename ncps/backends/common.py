@@ -28,8 +28,8 @@ def register_backend(name: str, ops: ModuleType, training: ModuleType, native: t
         ops.random_set_seed(seed)
 
 
-def as_array(x: Any, framework: str) -> np.ndarray:
-    """NumPy array of numbers, lists and arrays: Python floats become float32, integers int32.
+def as_array(x: Any, framework: str, narrow: bool = True) -> np.ndarray:
+    """NumPy array of numbers, lists and arrays: Python floats become float32, integers int32 where `narrow` is set.
 
     Raises:
         TypeError: `x` is a tensor of another framework, or holds no numbers.
@@ -38,6 +38,8 @@ def as_array(x: Any, framework: str) -> np.ndarray:
         return np.asarray(x)
     if isinstance(x, (bool, int, float, list, tuple)):
         array = np.array(x) if not isinstance(x, (list, tuple)) else stacked(x, framework)
+        if not narrow and array.dtype.kind in "iufb":
+            return array
         if array.dtype.kind in "iu":
             return array.astype(np.int32)
         if array.dtype.kind == "f" and not _has_arrays(x):
@@ -48,6 +50,11 @@ def as_array(x: Any, framework: str) -> np.ndarray:
         f"Expected a {framework} tensor, a NumPy array or Python numbers. Received: {type(x).__module__}."
         f"{type(x).__qualname__}. Convert it first, for example with numpy.asarray(x)."
     )
+
+
+def exact(x: Any, framework: str) -> Any:
+    """Python numbers as they are, for a type that is asked for: they would lose digits on the way through float32."""
+    return as_array(x, framework, narrow=False) if isinstance(x, (bool, int, float, list, tuple)) else x
 
 
 def stacked(x: Sequence[Any], framework: str) -> np.ndarray:

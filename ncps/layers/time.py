@@ -101,8 +101,7 @@ def sequence_timespans(timespans: Any, inputs: Tensor, batched: bool) -> Tensor:
 
 def like_inputs(x: Any, inputs: Tensor) -> Tensor:
     """`x` as a tensor of the type and device of `inputs`."""
-    x = ops.convert_to_tensor(x)
-    return x if x.dtype == inputs.dtype else ops.cast(x, inputs.dtype)
+    return x if ops.is_tensor(x) and x.dtype == inputs.dtype else ops.cast(x, inputs.dtype)
 
 
 def different(a: Any, b: Any) -> bool:

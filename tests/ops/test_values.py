@@ -596,6 +596,16 @@ def test_ops_keep_the_type(backend, has_type, op, dtype):
     np.testing.assert_allclose(got, wanted, rtol=tolerance, atol=tolerance)
 
 
+def test_numbers_keep_their_digits_on_the_way_to_a_type(backend, framework):
+    """Python numbers become float32 and int32 by themselves, but not on the way to a wider type."""
+    if framework == "jax":
+        pytest.skip("has neither, unless told so")
+    for convert in (ops.convert_to_tensor, ops.cast):
+        assert float(ops.convert_to_numpy(convert(0.1, "float64"))) == 0.1
+        assert ops.convert_to_numpy(convert([0.1, 2], "float64")).tolist() == [0.1, 2.0]
+        assert ops.convert_to_numpy(convert([2**40], "int64")).tolist() == [2**40]
+
+
 @pytest.mark.parametrize("dtype", ["float64", "int64"])
 @pytest.mark.parametrize("make", [
     lambda dtype: ops.zeros((2,), dtype),

@@ -100,7 +100,7 @@ def dtype(x):
 
 def cast(x, dtype):
     dtype = native_dtype(dtype)
-    return tensor(x).astype(dtype)
+    return tensor(common.exact(x, "jax")).astype(dtype)
 
 
 def device(x=None):

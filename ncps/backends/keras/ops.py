@@ -100,7 +100,7 @@ def dtype(x):
 
 
 def cast(x, dtype):
-    return keras.ops.cast(tensor(x), native_dtype(dtype))
+    return keras.ops.cast(tensor(common.exact(x, f"Keras ({FRAMEWORK})")), native_dtype(dtype))
 
 
 def device(x=None):

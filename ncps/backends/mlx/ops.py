@@ -68,7 +68,7 @@ unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary
 
 
 def convert_to_tensor(x, dtype=None):
-    return tensor(x, None if dtype is None else native_dtype(dtype))
+    return tensor(x) if dtype is None else cast(x, dtype)
 
 
 def convert_to_numpy(x):
@@ -107,7 +107,7 @@ def dtype(x):
 
 
 def cast(x, dtype):
-    return tensor(x, native_dtype(dtype))
+    return tensor(common.exact(x, "mlx"), native_dtype(dtype))
 
 
 def device(x=None):

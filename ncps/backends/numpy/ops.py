@@ -63,8 +63,7 @@ unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary
 
 
 def convert_to_tensor(x, dtype=None):
-    x = tensor(x)
-    return x if dtype is None else cast(x, dtype)
+    return tensor(x) if dtype is None else cast(x, dtype)
 
 
 def convert_to_numpy(x):
@@ -88,7 +87,7 @@ def dtype(x):
 
 
 def cast(x, dtype):
-    return tensor(x).astype(native_dtype(dtype), copy=False)
+    return tensor(common.exact(x, "NumPy")).astype(native_dtype(dtype), copy=False)
 
 
 def device(x=None):

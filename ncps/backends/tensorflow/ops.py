@@ -105,8 +105,7 @@ def raw(function):
 
 
 def convert_to_tensor(x, dtype=None):
-    x = tensor(x)
-    return x if dtype is None else tf.cast(x, native_dtype(dtype))
+    return tensor(x) if dtype is None else cast(x, dtype)
 
 
 def convert_to_numpy(x):
@@ -134,7 +133,7 @@ def dtype(x):
 
 
 def cast(x, dtype):
-    return tf.cast(tensor(x), native_dtype(dtype))
+    return tf.cast(tensor(common.exact(x, "TensorFlow")), native_dtype(dtype))
 
 
 def device(x=None):

@@ -70,8 +70,7 @@ unary, real, binary, real_binary, reduction = make.unary, make.real, make.binary
 
 
 def convert_to_tensor(x, dtype=None):
-    x = tensor(x)
-    return x if dtype is None else x.to(native_dtype(dtype))
+    return tensor(x) if dtype is None else cast(x, dtype)
 
 
 def convert_to_numpy(x):
@@ -100,7 +99,10 @@ def dtype(x):
 
 
 def cast(x, dtype):
-    return tensor(x).to(native_dtype(dtype))
+    dtype = native_dtype(dtype)
+    if type(x) in NUMBERS:
+        return torch.tensor(x, dtype=dtype)
+    return tensor(common.exact(x, "torch")).to(dtype)
 
 
 def device(x=None):

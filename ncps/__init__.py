@@ -1,6 +1,6 @@
 """Liquid neural networks, written once and native on torch, jax, mlx, tensorflow, keras and NumPy."""
 
-from ncps import layers as layers, ops as ops, wirings as wirings
+from ncps import inspect as inspect, layers as layers, ops as ops, viz as viz, wirings as wirings
 from ncps._version import __version__ as __version__
 from ncps.backend import NCPSBackend as NCPSBackend, backend_scope as backend_scope
 from ncps.errors import UnsupportedOperationError as UnsupportedOperationError

@@ -146,6 +146,25 @@ class Cell(Layer):
             f"`rates`. Received: {type(self).__name__}"
         )
 
+    def synapse_flows(self, packed: Tree, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What passes through the synapses, where a step begins: among the neurons, and from the inputs.
+
+        Args:
+            packed: the packed state of B samples.
+            inputs: (B, F).
+
+        Returns:
+            Two dictionaries of tensors (E, B), of `wiring.synapses` and of `wiring.sensory_synapses`: `openness`,
+            `conductance`, and where the synapses have reversal potentials `current`.
+
+        Raises:
+            TypeError: the cell has no synapses that open and close.
+        """
+        raise TypeError(
+            f"Expected a cell whose synapses open and close: LTC, LRC or STC. Received: {type(self).__name__}. What "
+            "connects its neurons are weights: see get_weights()."
+        )
+
 
 class HoistingCell(Cell):
     """A cell that is written as `constants`, `drive`, `step` and `readout`, so that a loop computes only what it must.
@@ -203,9 +222,8 @@ class HoistingCell(Cell):
 
 def zeros_beside(inputs: Tensor, sizes: Tree) -> Tree:
     """Zeros (B, size) for a tree of sizes, of the type and on the device of inputs (B, F)."""
-    column = ops.zeros_like(inputs[:, :1])
-    batch = ops.shape(inputs)[0]
-    return tree.map(lambda size: ops.broadcast_to(column, (batch, size)), sizes)
+    column, batch = inputs[:, :1], ops.shape(inputs)[0]
+    return tree.map(lambda size: ops.zeros_like(ops.broadcast_to(column, (batch, size))), sizes)
 
 
 def check_cell(cell: Any) -> Cell:

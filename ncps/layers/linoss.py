@@ -54,7 +54,8 @@ class LinOSSCell(HoistingCell):
     $$z' = z + \Delta (-A y' + B u) \quad \text{(im)}, \qquad z' = z + \Delta (-A y + B u) \quad \text{(imex)}, \qquad
       y' = y + \Delta z'.$$
 
-    The implicit step (im) dissipates energy and is stable for any Δ; the other conserves it, for Δ² A < 4.
+    The implicit step (im) dissipates energy and is stable for any Δ; the other conserves it, for equal
+    steps with Δ² A < 4; driven by irregular ones it may grow.
 
     The state (B, 4 P) holds the real and imaginary parts of z, then those of y.
 

@@ -58,6 +58,7 @@ class STCCell(SynapticCell):
     neuron_weights = ("gleak", "vleak")
     synapse_weights: ClassVar[Names] = ("sigma", "mu", "w", "h")
     non_negative: ClassVar[Names] = ("gleak", "w", "sensory_w")
+    direction = "h"
     ranges: ClassVar[Ranges] = {  # those of the reference implementation
         "gleak": (0.001, 1.0),
         "vleak": (-0.2, 0.2),

@@ -73,6 +73,7 @@ class LTCCell(SynapticCell):
     neuron_weights = ("gleak", "vleak", "cm")
     synapse_weights = ("sigma", "mu", "w", "erev")
     non_negative = ("gleak", "cm", "w", "sensory_w")
+    direction = "erev"
     ranges: ClassVar[Ranges] = {  # those of the reference implementation
         "gleak": (0.001, 1.0),
         "vleak": (-0.2, 0.2),
@@ -118,6 +119,13 @@ class LTCCell(SynapticCell):
         """s E and s of each synapse, (E, 2, B)."""
         gates, weights = synapses
         return self.activity(prefix, gates, v)[:, None] * weights
+
+    def flow(self, prefix: str, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Also the current s (E - v) into the target of each synapse, at the target's potential v."""
+        flow = super().flow(prefix, sources, targets)
+        erev = ops.convert_to_tensor(getattr(self, f"{prefix}erev"))[:, None]
+        voltage = erev - ops.take(targets, getattr(self, f"_{prefix}target"))
+        return flow | {"current": flow["conductance"] * voltage}
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """Current and conductance of the leak and the sensory synapses, of all steps (T, N, B)."""

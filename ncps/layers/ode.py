@@ -97,14 +97,12 @@ class ODECell(HoistingCell):
     def check_step_size(self, timespans: Any) -> None:
         """Warns if an explicit solver takes steps that are too long for the fastest neuron.
 
-        Only of times that are Python numbers or arrays, of weights that no transformation hides, and only of steps
-        longer than any before: looking at weights makes an accelerator wait.
+        Looks at the weights only if a step is longer than any before, and not where a compiler or a transformation
+        hides values.
         """
         if self.solver == SEMI_IMPLICIT or self.is_traced(timespans):
             return
-        if not (timespans is None or isinstance(timespans, (int, float, np.ndarray, list, tuple))):
-            return
-        longest = float(np.max(1.0 if timespans is None else timespans, initial=0.0)) / self.unfolds
+        longest = float(np.max(ops.convert_to_numpy(timespans))) / self.unfolds
         if longest <= self._longest_step:
             return
         rate = self.fastest_rate()

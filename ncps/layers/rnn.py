@@ -12,7 +12,7 @@ from ncps import ops, tree
 from ncps.layers.cell import Cell, Tree, check_cell, check_rank, checked_state
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Layer, Shape, Tensor, check_size, constructor_arguments
-from ncps.layers.time import check_elapsed, different, sequence_timespans
+from ncps.layers.time import check_elapsed, different, on_host, sequence_timespans
 
 SEQUENCE_RANK = 3
 SEQUENCE_OPTIONS = (
@@ -123,7 +123,8 @@ class RNN(Layer):
         """
         with self.training_mode(training):
             run = self.arranged(sequences, initial_state, mask, timespans, resets)
-            self.cell.check_step_size(timespans)
+            if on_host(timespans):
+                self.cell.check_step_size(run.times)
             outputs, state = self.run_cell(run)
         if self.stateful:
             self.write_states(tree.map(ops.stop_gradient, state))
@@ -253,7 +254,8 @@ class RNN(Layer):
                         f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values"
                     )
                 state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
-            self.cell.check_step_size(timespan)
+            if on_host(timespan):
+                self.cell.check_step_size(timespan)
             output, state = self.cell(inputs, state, timespan=timespan)
             return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
 

@@ -50,6 +50,7 @@ class SynapticCell(WiredCell, ODECell):
     non_negative: ClassVar[Names]
     neuron_weights: ClassVar[Names]
     synapse_weights: ClassVar[Names]
+    direction: ClassVar[str]  # the weight of the synapses whose sign tells whether they excite or inhibit
 
     def __init__(
         self,
@@ -174,17 +175,36 @@ class SynapticCell(WiredCell, ODECell):
         """The sums over the sensory synapses, each (T, N, B), of inputs (T, B, F)."""
         check_features(self, inputs, self.wiring.input_dim)
         steps, batch, features = ops.shape(inputs)
-        mapped = apply_mapping(self.mapping_weights("input", self.input_mapping), inputs)
-        mapped = ops.reshape(ops.transpose(mapped, (2, 0, 1)), (features, -1))
+        mapped = ops.reshape(ops.transpose(self.mapped_inputs(inputs), (2, 0, 1)), (features, -1))
         return [
             ops.swapaxes(ops.reshape(x, (x.shape[0], steps, batch)), 0, 1)
             for x in self.sums("sensory_", self.synapses("sensory_"), mapped)
         ]
 
+    def mapped_inputs(self, inputs: Tensor) -> Tensor:
+        """Inputs (..., F) as the sensory synapses see them."""
+        return apply_mapping(self.mapping_weights("input", self.input_mapping), inputs)
+
     def mapping_weights(self, name: str, mapping: str | None) -> list[Tensor]:
         """Factor and offset of the inputs or outputs, as far as there are any."""
         weights = {"affine": ("w", "b"), "linear": ("w",), None: ()}[mapping]
         return [ops.convert_to_tensor(getattr(self, f"{name}_{weight}")) for weight in weights]
+
+    # -- for those who look inside
+
+    def synapse_flows(self, packed: Tensor, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """What passes through the synapses among the neurons and from the inputs, see `Cell`."""
+        sensory = ops.transpose(self.mapped_inputs(inputs))
+        return self.flow("", packed, packed), self.flow("sensory_", sensory, packed)
+
+    def flow(self, prefix: str, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """How open the synapses are and what they conduct, (E, B), between potentials (N, B) or (F, B) and (N, B)."""
+        openness = self.activity(prefix, self.gates(prefix), sources)
+        return {"openness": openness, "conductance": self.positive(f"{prefix}w")[:, None] * openness}
+
+    def strengths(self, prefix: str) -> tuple[Tensor, Tensor]:
+        """The largest conductance of each synapse, and the weight whose sign tells whether it excites, both (E,)."""
+        return self.positive(f"{prefix}w"), ops.convert_to_tensor(getattr(self, prefix + self.direction))
 
     # -- states (N, B)
 

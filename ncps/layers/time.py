@@ -104,6 +104,11 @@ def like_inputs(x: Any, inputs: Tensor) -> Tensor:
     return x if ops.is_tensor(x) and x.dtype == inputs.dtype else ops.cast(x, inputs.dtype)
 
 
+def on_host(timespans: Any) -> bool:
+    """Whether elapsed times are Python numbers or arrays, or None: looking at them makes no accelerator wait."""
+    return timespans is None or isinstance(timespans, (int, float, list, tuple, np.ndarray))
+
+
 def different(a: Any, b: Any) -> bool:
     """Whether two lengths are known and differ."""
     return a is not None and b is not None and a != b

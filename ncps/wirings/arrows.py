@@ -20,11 +20,11 @@ class ArrowHeads(PathCollection):
     """Triangles in points that point from `tails` to `tips`, also after the axes change their shape."""
 
     def __init__(
-        self, ax: Axes, tails: np.ndarray, tips: np.ndarray, *, length: float, gap: float, **style: Any
+        self, ax: Axes, tails: np.ndarray, tips: np.ndarray, *, lengths: np.ndarray, gap: float, **style: Any
     ) -> None:
         super().__init__([], offsets=tips, **_in_points(ax), linewidths=0, **style)
         self._tails, self._tips = tails, tips
-        self._head = _HEAD * length - [gap, 0.0]
+        self._heads = _HEAD * lengths[:, None, None] - [gap, 0.0]
 
     def draw(self, renderer: RendererBase) -> None:
         """Turns the heads into the directions that the arrows have on the screen, and draws them."""
@@ -32,12 +32,19 @@ class ArrowHeads(PathCollection):
         x, y = (to_screen(self._tips) - to_screen(self._tails)).T
         cos, sin = np.array([x, y]) / np.maximum(np.hypot(x, y), 1e-9)
         rotations = np.array([[cos, sin], [-sin, cos]]).transpose(2, 0, 1)
-        self.set_paths([Path(head) for head in self._head @ rotations])
+        self.set_paths([Path(head) for head in self._heads @ rotations])
         super().draw(renderer)
 
 
 def add_arrows(
-    ax: Axes, starts: np.ndarray, ends: np.ndarray, bends: np.ndarray, *, node_size: float, color: Any
+    ax: Axes,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    bends: np.ndarray,
+    *,
+    node_size: float,
+    color: Any,
+    widths: np.ndarray | None = None,
 ) -> None:
     """Draws arrows from nodes to nodes, below the nodes.
 
@@ -48,23 +55,32 @@ def add_arrows(
         bends: how far (E,) the arrows are bent, as a share of their lengths.
         node_size: the area of the nodes in square points.
         color: the color of all arrows.
+        widths: the widths (E,) of the lines in points; by default that of matplotlib's patches for all.
     """
     radius = 0.5 * node_size**0.5
     style = {"alpha": 0.7, "zorder": 1}
     lines = {"facecolors": "none", "edgecolors": [color], **style}
     loops = (starts == ends).all(axis=1)
+    lengths = np.full(len(starts), 2 + 0.6 * radius)
+    of_loops, of_curves = {}, {}
+    if widths is not None:
+        lengths = lengths + widths
+        of_loops, of_curves = {"linewidths": widths[loops]}, {"linewidths": widths[~loops]}
     circle = Path.circle((0.0, 1.3 * radius), radius)
-    artists = [PathCollection([circle], offsets=starts[loops], **_in_points(ax), **lines)]
+    artists = [PathCollection([circle], offsets=starts[loops], **_in_points(ax), **lines, **of_loops)]
 
-    starts, ends, bends = starts[~loops], ends[~loops], bends[~loops]
+    starts, ends, bends, lengths = (values[~loops] for values in (starts, ends, bends, lengths))
     x, y = (ends - starts).T
     corners = (starts + ends) / 2 + bends[:, None] * np.stack([y, -x], axis=1)
     codes = [Path.MOVETO, Path.CURVE3, Path.CURVE3]
     curves = [Path(points, codes) for points in np.stack([starts, corners, ends], axis=1)]
-    artists.append(PathCollection(curves, transform=ax.transData, **lines))
-    artists.append(ArrowHeads(ax, corners, ends, length=2 + 0.6 * radius, gap=radius, facecolors=[color], **style))
+    artists.append(PathCollection(curves, transform=ax.transData, **lines, **of_curves))
+    artists.append(ArrowHeads(ax, corners, ends, lengths=lengths, gap=radius, facecolors=[color], **style))
     for artist in artists:
         ax.add_collection(artist, autolim=False)
+    if len(starts):  # collections of curves do not widen the axes by themselves
+        ax.update_datalim((starts + 2 * corners + ends) / 4)
+        ax.autoscale_view()
 
 
 def _in_points(ax: Axes) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NEURON_COLORS = {"sensory": "tab:olive", "inter": "tab:blue", "command": "tab:purple", "motor": "tab:orange"}
 SYNAPSE_COLORS = {"excitatory": "tab:green", "inhibitory": "tab:red"}
-_OTHER_NEURONS = "tab:gray"  # types that only a user's wiring knows
+OTHER_NEURONS = "tab:gray"  # types that only a user's wiring knows
 
 
 def draw(
@@ -27,8 +27,9 @@ def draw(
     synapse_colors: str | Mapping[str, str] | None,
     draw_labels: bool,
     ax: Axes | None,
+    widths: Mapping[tuple[str, str], float] | None = None,
 ) -> list[Patch]:
-    """Draws a graph of a wiring; see `Wiring.draw_graph`."""
+    """Draws a graph of a wiring; see `Wiring.draw_graph`. `widths` are those of the edges, in points."""
     nx, patches = map(import_viz, ("networkx", "matplotlib.patches"))
     from ncps.wirings.arrows import add_arrows  # it imports matplotlib
 
@@ -41,17 +42,18 @@ def draw(
 
     types = _nodes_by_type(graph, neuron_colors)
     for kind, nodes in types.items():
-        color = neuron_colors.get(kind, _OTHER_NEURONS)
+        color = neuron_colors.get(kind, OTHER_NEURONS)
         nx.draw_networkx_nodes(graph, place, nodes, ax=ax, node_color=color, node_size=size)
     for polarity, edges in _edges_by_polarity(graph).items():
         starts, ends = (np.array([place[node] for node in nodes]) for nodes in zip(*edges, strict=True))
         bends = np.array([_bend(graph, place, *edge) for edge in edges])
-        add_arrows(ax, starts, ends, bends, node_size=size, color=synapse_colors[polarity])
+        points = None if widths is None else np.array([widths[edge] for edge in edges])
+        add_arrows(ax, starts, ends, bends, node_size=size, color=synapse_colors[polarity], widths=points)
     if draw_labels:
         labels = {node: node.rpartition("_")[2] for node in graph}
         nx.draw_networkx_labels(graph, place, labels, ax=ax, font_size=max(4, 0.5 * size**0.5), font_color="white")
     return [
-        patches.Patch(color=neuron_colors.get(kind, _OTHER_NEURONS), label=f"{kind.capitalize()} neurons")
+        patches.Patch(color=neuron_colors.get(kind, OTHER_NEURONS), label=f"{kind.capitalize()} neurons")
         for kind in types
     ]
 

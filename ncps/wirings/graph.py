@@ -26,7 +26,7 @@ def import_viz(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"Expected {name} to be installed, which graphs of wirings need. Received: {error}. "
+            f"Expected {name} to be installed, which graphs and pictures need. Received: {error}. "
             'Install it with: pip install "ncps[viz]"'
         ) from error
 

@@ -19,7 +19,7 @@ class StackedRNNCells(HoistingCell):
         options: `input_size`, `name`, `dtype`.
 
     Raises:
-        TypeError: one is no cell.
+        TypeError: `cells` is no list, or one of them no cell.
         ValueError: there is none.
 
     Example:
@@ -30,6 +30,8 @@ class StackedRNNCells(HoistingCell):
 
     def __init__(self, cells: Iterable[Cell], **options: Any) -> None:
         super().__init__(**options)
+        if isinstance(cells, Cell):
+            raise TypeError(f"Expected a list of cells. Received: {type(cells).__qualname__}. Give [cell].")
         self.cells = List([check_cell(cell) for cell in cells])
         if not self.cells:
             raise ValueError("Expected at least one cell. Received: none")

@@ -10,6 +10,7 @@ import numpy as np
 from ncps import ops
 
 Tensor = Any
+LONGEST_FLOAT16 = 65504.0
 
 
 def check_elapsed(layer: Any, name: str, value: Any) -> None:
@@ -21,17 +22,20 @@ def check_elapsed(layer: Any, name: str, value: Any) -> None:
         value: what the user gave.
 
     Raises:
-        ValueError: they do.
+        ValueError: they do, or the type of the layer would make infinity of one.
     """
     if isinstance(value, (bool, int, float)):  # in plain Python, which compilers can trace
         if not 0 <= value < math.inf:
             raise no_elapsed_time(name, (), value)
+        if value > LONGEST_FLOAT16 and not layer.is_traced(value):
+            check_half(layer, name, value)
     elif isinstance(value, (list, tuple, np.ndarray, np.generic)) and not layer.is_traced(value):
         times = np.asarray(value, np.float64)
         wrong = np.argwhere(~((times >= 0) & (times < math.inf)))
         if len(wrong):
             index = tuple(wrong[0].tolist())
             raise no_elapsed_time(name, index, times[index])
+        check_half(layer, name, times.max(initial=0.0))
 
 
 def no_elapsed_time(name: str, index: tuple[int, ...], value: float) -> ValueError:
@@ -40,6 +44,20 @@ def no_elapsed_time(name: str, index: tuple[int, ...], value: float) -> ValueErr
         f"Expected finite elapsed times of at least 0. Received: {name}{list(index) if index else ''} = {value}. "
         "Give the time since the step before, not a point in time."
     )
+
+
+def check_half(layer: Any, name: str, longest: float) -> None:
+    """Raises if an elapsed time is too long for a layer of float16.
+
+    Raises:
+        ValueError: it is.
+    """
+    kind = str(layer.input_type())
+    if longest > LONGEST_FLOAT16 and "float16" in kind and "bfloat16" not in kind:
+        raise ValueError(
+            f"Expected elapsed times up to {LONGEST_FLOAT16:.0f} in a layer of float16, which makes infinity of longer "
+            f"ones. Received: {name} up to {longest}. Give them in a larger unit, or use bfloat16 or float32."
+        )
 
 
 def step_timespan(timespan: Any, inputs: Tensor) -> Tensor:

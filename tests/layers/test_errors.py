@@ -7,9 +7,34 @@ import numpy as np
 import pytest
 from native import to_numpy, weights_of
 
-from ncps import ops
+from ncps import ops, tree
 from ncps.backend import NCPSBackend, backend_scope
-from ncps.layers import LTC, RNN, Activation, CfC, CfCCell, Dense, Dropout, Layer, List, LTCCell, Sequential
+from ncps.layers import (
+    CTGRU,
+    CTRNN,
+    GRU,
+    LRC,
+    LSTM,
+    LTC,
+    RNN,
+    STC,
+    Activation,
+    Bidirectional,
+    CfC,
+    CfCCell,
+    Dense,
+    Dropout,
+    Layer,
+    LinOSS,
+    List,
+    LSTMCell,
+    LTCCell,
+    MixedMemory,
+    NeuralODE,
+    Sequential,
+    StackedRNNCells,
+    TimeDistributed,
+)  # fmt: skip
 from ncps.wirings import AutoNCP, Wiring
 
 X = np.random.default_rng(0).normal(size=(2, 4, 3)).astype(np.float32)
@@ -56,6 +81,36 @@ ARGUMENTS = [
     (TypeError, "cell", lambda: RNN(None)),
     (TypeError, "class.*CfCCell", lambda: RNN(CfCCell)),
     ((TypeError, ValueError), "LTC|ode_unfolds", lambda: LTC(3, ode_unfolds=6)),
+    (ValueError, "time_constants.*from 1", lambda: CTGRU(3, time_constants=0)),
+    (ValueError, "time_constants", lambda: CTGRU(3, time_constants=[])),
+    (ValueError, "time_constants", lambda: CTGRU(3, time_constants=-2)),
+    (ValueError, r"time_constants=\[1.0, 0.0\]", lambda: CTGRU(3, time_constants=[1.0, 0.0])),
+    (ValueError, "time_constants", lambda: CTGRU(3, time_constants=[[1.0]])),
+    ((TypeError, ValueError), "time_constants", lambda: CTGRU(3, time_constants=None)),
+    (TypeError, "Expected a cell.*Dense", lambda: MixedMemory(Dense(3))),
+    (TypeError, "Expected a cell.*LTC$", lambda: MixedMemory(LTC(3))),
+    (TypeError, "Expected a cell.*NoneType", lambda: MixedMemory(None)),
+    (ValueError, "'output'", lambda: MixedMemory(CfCCell(3), memory_to="output")),
+    (TypeError, "Expected a cell", lambda: StackedRNNCells([CfCCell(3), Dense(3)])),
+    (ValueError, "at least one cell", lambda: StackedRNNCells([])),
+    (TypeError, "Expected a list of cells.*CfCCell", lambda: StackedRNNCells(CfCCell(3))),
+    (TypeError, "over sequences.*Dense", lambda: Bidirectional(Dense(3))),
+    (TypeError, "over sequences.*CfCCell", lambda: Bidirectional(CfCCell(3))),
+    (ValueError, "'max'", lambda: Bidirectional(LTC(3), merge_mode="max")),
+    (ValueError, "return_sequences", lambda: Bidirectional(LTC(3), None, LTC(3, True, go_backwards=True))),
+    (ValueError, "go_backwards", lambda: Bidirectional(LTC(3), None, LTC(3))),
+    (TypeError, "Expected a layer", lambda: TimeDistributed(lambda x: x)),
+    (ValueError, "solver='rk5'", lambda: CTRNN(3, solver="rk5")),
+    (ValueError, "solver='semi_implicit'", lambda: NeuralODE(3, solver="semi_implicit")),
+    (ValueError, "tau", lambda: CTRNN(3, tau=0.0)),
+    (ValueError, "tau", lambda: CTRNN(3, tau=[1.0, 2.0])),
+    (ValueError, "elastance", lambda: LRC(3, elastance="linear")),
+    (ValueError, "range of 'cmm'", lambda: LTC(3, initialization_ranges={"cmm": (0, 1)})),
+    (ValueError, "cm = ", lambda: LTC(3, initialization_ranges={"cm": (-1, 1)})),
+    (ValueError, "vleak = ", lambda: LTC(3, initialization_ranges={"vleak": (1, -1)})),
+    (ValueError, "discretization", lambda: LinOSS(3, discretization="zoh")),
+    (ValueError, "output_units", lambda: LinOSS(3, output_units=0)),
+    *((ValueError, "units", lambda layer=layer: layer(0)) for layer in (CTGRU, CTRNN, GRU, LSTM, LRC, STC, LinOSS)),
     (ValueError, "input_size", lambda: Dense(3, input_size=0)),
     (TypeError, "input_size", lambda: Dense(3, input_size=2.0)),
     (TypeError, "input_size", lambda: Dense(3, input_size=True)),
@@ -116,6 +171,8 @@ CALLS = [
     ),
     ("single series", lambda layer: layer(X[0], initial_state=np.zeros((1, layer.cell.state_size), np.float32))),
     ("reset.*3 values", lambda layer: layer.step(X[:, 0], reset=[True] * 3)),
+    (r"resets \(B, T\).*\(4, 2\)", lambda layer: layer(X, resets=np.ones((4, 2), bool))),
+    (r"resets \(B, T\)", lambda layer: layer(X, resets=np.ones(4, bool))),
 ]
 
 
@@ -128,6 +185,54 @@ def test_wrong_calls_raise_and_do_no_harm(backend, name, number):
     with pytest.raises(ValueError, match=message):
         call(layer)
     np.testing.assert_array_equal(to_numpy(layer(X)), wanted)
+
+
+NESTED = {
+    "pair": (lambda: LSTM(3), r"tensors \(\(B, 3\), \(B, 3\)\)"),
+    "memory": (lambda: MixedMemory(LSTMCell(2)), r"tensors \(\(B, 4\), \(\(B, 2\), \(B, 2\)\)\)"),
+    "stack": (lambda: RNN(StackedRNNCells([CfCCell(3), LTCCell(2)])), r"tensors \(\(B, 3\), \(B, 2\)\)"),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_states_of_a_wrong_structure(backend, name):
+    make, expected = NESTED[name]
+    layer = make()
+    wanted = to_numpy(layer(X))
+    one = np.zeros((2, 3), np.float32)
+    for state in (one, [one], [one] * 9, {"h": one}, [[one, one], one]):
+        with pytest.raises(ValueError, match=f"Expected the state of .*{expected}.*Received: "):
+            layer(X, initial_state=state)
+    with pytest.raises(ValueError, match=r"Expected a state \(B, \d\) with B = 2"):
+        layer(X, initial_state=[np.zeros((2, 7), np.float32) for _ in tree.flatten(layer.cell.state_size)[0]])
+    np.testing.assert_array_equal(to_numpy(layer(X)), wanted)
+
+
+def test_initial_states_of_both_directions(backend):
+    layer = Bidirectional(LTC(3))
+    with pytest.raises(ValueError, match=r"pair of those of both layers, 2 tensors. Received: 1"):
+        layer(X, initial_state=np.zeros((2, 3), np.float32))
+
+
+def test_elapsed_times_that_float16_does_not_hold(backend):
+    layer = LTC(3, dtype="float16", input_size=3)
+    for times in (1e5, [1, 1, 1e5, 1], np.full((2, 4), 1e5)):
+        with pytest.raises(ValueError, match=r"up to 65504 in a layer of float16.*100000.*larger unit"):
+            layer(X, timespans=times)
+    assert np.isfinite(to_numpy(layer(X, timespans=6e4))).all()
+    assert np.isfinite(to_numpy(LTC(3, dtype="bfloat16", input_size=3)(X, timespans=1e5))).all()
+
+
+def test_nan_stays_in_its_sample_and_is_not_hidden(backend):
+    """Documented in docs/layers.md: it passes through, from its step on."""
+    x = X.copy()
+    x[1, 2, 0] = np.nan
+    for make in (lambda **o: LTC(3, **o), lambda **o: CfC(3, **o), lambda **o: LRC(3, **o), lambda **o: GRU(3, **o)):
+        layer = make(return_sequences=True)
+        clean, outputs = to_numpy(layer(X)), to_numpy(layer(x))
+        np.testing.assert_allclose(outputs[0], clean[0], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(outputs[1, :2], clean[1, :2], rtol=0, atol=1e-6)
+        assert np.isnan(outputs[1, 2:]).all()
 
 
 def test_wiring_for_another_number_of_inputs(backend):

@@ -1,0 +1,48 @@
+"""What the pages in docs/ show runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(page.name for page in DOCS.glob("*.md"))
+NEEDS = {"inspect.md": ("matplotlib", "networkx"), "sequences.md": ("keras",)}
+
+
+def code_of(page):
+    return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run(page):
+    for package in NEEDS.get(page, ()):
+        pytest.importorskip(package)
+    names = {"__name__": page}
+    for block in code_of(page):
+        exec(compile(block, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "own_cell.md"])
+def test_page_runs(page):
+    from ncps.backend import backend_scope
+
+    if page == "inspect.md":
+        pytest.importorskip("matplotlib").use("Agg")
+    with backend_scope("numpy"):
+        run(page)
+
+
+def test_a_cell_of_your_own_runs_everywhere(backend):
+    run("own_cell.md")
+
+
+def test_a_new_liquid_cell_takes_less_than_thirty_lines():
+    source = code_of("own_cell.md")[0]
+    assert len(source[source.index("@ncps") :].strip().splitlines()) < 30
+
+
+def test_links_between_pages_lead_somewhere():
+    root = DOCS.parent
+    for page in [root / "README.md", *DOCS.glob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), (page.name, target)

@@ -7,6 +7,7 @@ A native base makes a layer the framework's own module; it provides
   parameter, and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
 - ``make_state(tensor)``, ``read_state(name)``, ``write_state(name, tensor)``: what a stateful layer keeps between its
   calls, neither trained nor saved; ``makes_states_at_build()``: whether it must be made while the layer is built;
+- ``native_result(outputs, state)`` and ``native_state(state)``: how layers return states, and cells their first one;
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
 - ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs that hides the values of x;
 - ``reopen()``: lets a built layer be built again;
@@ -80,6 +81,9 @@ class NativeLayer:
 
     def native_result(self, outputs: Any, state: Any) -> Any:
         return outputs, state
+
+    def native_state(self, state: Any) -> Any:
+        return state
 
     def native_training(self) -> bool:
         return False

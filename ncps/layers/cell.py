@@ -69,10 +69,11 @@ class Cell(Layer):
         """Warns if a solver becomes unstable over such elapsed times; cells without solver have nothing to say."""
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:
-        """Zeros (B, N), in the structure of `state_size`."""
+        """Zeros (B, N), in the structure of `state_size`; under Keras with lists for tuples, as it wants them."""
         with self.scope():
             like = self.convert_input(ops.zeros((batch_size, 1)))
-            return self.zero_state(ops.to_device(like, ops.device(self.anchor_weight())) if self._anchor else like)
+            like = ops.to_device(like, ops.device(self.anchor_weight())) if self._anchor else like
+            return self.native_state(self.zero_state(like))
 
     def zero_state(self, inputs: Tensor) -> Tree:
         """The initial state beside `inputs` (B, F): of their type, on their device."""

@@ -70,6 +70,7 @@ class Layer(metaclass=LayerMeta):
         native_config: Callable[[], dict[str, Any]]
         native_dtype: Callable[[], str]
         native_result: Callable[[Any, Any], Any]
+        native_state: Callable[[Any], Any]
         native_training: Callable[[], bool]
         native_weights: Callable[[], dict[str, tuple[Any, bool]]]
         input_type: Callable[[], Any]
@@ -77,6 +78,7 @@ class Layer(metaclass=LayerMeta):
         is_weight: Callable[[Any], bool]
         reopen: Callable[[], None]
         write_weight: Callable[[Any, np.ndarray], None]
+        compute_mask: Callable[..., Any]
         compute_output_shape: Callable[..., Any]
         __call__: Callable[..., Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -133,9 +134,10 @@ class Bidirectional(Layer):
         self.layer.reset_state()
         self.backward_layer.reset_state()
 
-    def compute_mask(self, sequences: Tensor, previous_mask: Tensor | None) -> Tensor | None:
-        """The mask of the outputs, where they are sequences; Keras asks for it."""
-        return previous_mask if self.layer.return_sequences else None
+    def compute_mask(self, sequences: Tensor, previous_mask: Tensor | None) -> Any:
+        """The mask of the outputs, where they are sequences, or of both; Keras asks for it."""
+        mask = previous_mask if self.layer.return_sequences else None
+        return (mask, mask) if self.merge_mode is None else mask
 
     def compute_output_shape(self, sequences_shape: Shape, *_: Any) -> Any:
         """Shapes of what `call` returns."""
@@ -207,8 +209,14 @@ class TimeDistributed(Layer):
         """Builds the layer for the inputs (B, ...) of one step."""
         self.layer.ensure_built((None, *input_shape[2:]) if len(input_shape) >= SEQUENCE_RANK else input_shape)
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         """Applies the layer to inputs (B, T, ...).
+
+        Args:
+            inputs: (B, T, ...).
+            training: the mode of the layer; None is the framework's own.
+            mask: (B, T, S) where each step is a series of S steps itself, for a layer that takes a mask. One of the
+                steps, (B, T), has no effect on the outputs.
 
         Raises:
             ValueError: there is no time axis.
@@ -217,14 +225,25 @@ class TimeDistributed(Layer):
             raise ValueError(
                 f"Expected inputs (batch, time, ...) with at least one more axis. Received: shape {tuple(inputs.shape)}"
             )
-        batch, steps = ops.shape(inputs)[:2]
+        batch, steps, *rest = ops.shape(inputs)
+        options = {} if mask is None else self.mask_of_steps(ops.convert_to_tensor(mask))
         with self.training_mode(training):
-            outputs = self.layer(ops.reshape(inputs, (-1, *inputs.shape[2:])))
-        return ops.reshape(outputs, (batch, steps, *outputs.shape[1:]))
+            outputs = self.layer(ops.reshape(inputs, (-1, *rest)), **options)
+        return ops.reshape(outputs, (batch, steps, *ops.shape(outputs)[1:]))
+
+    def mask_of_steps(self, mask: Tensor) -> dict[str, Tensor]:
+        """The mask of the series at all steps (B T, S), where there is one and the layer takes it."""
+        if len(mask.shape) < SEQUENCE_RANK or "mask" not in inspect.signature(self.layer.call).parameters:
+            return {}
+        return {"mask": ops.reshape(mask, (-1, *ops.shape(mask)[2:]))}
 
     def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
-        """The mask of the inputs; Keras asks for it."""
-        return previous_mask
+        """The mask of the outputs; Keras asks for it. A step that is a series counts if one of its steps does."""
+        if previous_mask is None or len(previous_mask.shape) < SEQUENCE_RANK:
+            return previous_mask
+        own = self.layer.compute_mask(inputs, previous_mask)
+        with self.scope():
+            return ops.any(previous_mask, axis=-1) if own is None else own
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(B, T, ...)."""

@@ -13,8 +13,22 @@ from ncps.backends import common
 from ncps.backends.keras import ops
 
 
+class State(keras.random.SeedGenerator):
+    """A tensor that a layer keeps between its calls: for Keras, as the state of a generator, a variable but no weight.
+
+    So it is neither saved nor set with the weights, which may go to a model with another batch size.
+    """
+
+    def __init__(self, tensor):
+        self.state = keras.Variable(
+            lambda shape, dtype: tensor, shape=tensor.shape, dtype=tensor.dtype, trainable=False, name="state"
+        )
+
+
 class KerasLayer(keras.layers.Layer):
     """A Keras layer: Keras builds it, casts its inputs and passes masks; the call runs in our scope."""
+
+    states = None  # Keras' Bidirectional asks
 
     def __init__(self, name=None, dtype=None, **options):
         super().__init__(name=name, dtype=dtype, **options)
@@ -27,7 +41,7 @@ class KerasLayer(keras.layers.Layer):
             if not ops.is_tensor(x):
                 common.as_array(x, f"Keras ({ops.FRAMEWORK})")
         self.check_arguments(*args, **kwargs)
-        kwargs = self.with_masks(args, kwargs)
+        args, kwargs = self.with_masks(args, kwargs)
         if args and hasattr(args[0], "shape") and not keras.backend.is_float_dtype(args[0].dtype):
             args = (self.convert_input(args[0]), *args[1:])  # Keras casts no integers
         previous, active.training = active.training, kwargs.get("training", active.training)
@@ -51,10 +65,12 @@ class KerasLayer(keras.layers.Layer):
 
     def with_masks(self, args, kwargs):
         """Adds the mask that Keras keeps with the first tensor: it fills `mask` for a single tensor argument only."""
-        mask = getattr(args[0], "_keras_mask", None) if args else None
-        if mask is None or kwargs.get("mask") is not None or "mask" not in self._call_signature.parameters:
-            return kwargs
-        return {**kwargs, "mask": mask}
+        names = list(self._call_signature.parameters)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        mask = getattr(given.get(names[0]), "_keras_mask", None)
+        if mask is None or given.get("mask") is not None or "mask" not in names:
+            return args, kwargs
+        return args[:1], {name: x for name, x in given.items() if name != names[0] or not args} | {"mask": mask}
 
     def make_weight(self, name, value, trainable, constraint):
         return keras.layers.Layer.add_weight(
@@ -70,23 +86,16 @@ class KerasLayer(keras.layers.Layer):
         return np.asarray(array)
 
     def make_state(self, tensor):
-        return keras.layers.Layer.add_weight(
-            self,
-            shape=tensor.shape,
-            initializer=lambda shape, dtype: tensor,
-            dtype=tensor.dtype,
-            trainable=False,
-            name="state",
-        )
+        return State(tensor)
 
     def makes_states_at_build(self):
         return True
 
     def read_state(self, name):
-        return keras.ops.convert_to_tensor(getattr(self, name))
+        return keras.ops.copy(getattr(self, name).state.value)  # torch writes in place into what gradients need
 
     def write_state(self, name, tensor):
-        getattr(self, name).assign(tensor)
+        getattr(self, name).state.assign(tensor)
 
     def native_attributes(self):
         # On torch a Keras layer is a torch module, which keeps the layers within it apart.
@@ -113,6 +122,10 @@ class KerasLayer(keras.layers.Layer):
 
     def native_result(self, outputs, state):
         return outputs, *tree.flatten(state)[0]  # Keras' layers return flat tuples
+
+    def native_state(self, state):
+        # As Keras' cells have it: its stack of cells hands lists on, and jax tells them from tuples.
+        return [self.native_state(x) for x in state] if isinstance(state, (list, tuple)) else state
 
     def native_training(self):
         return False

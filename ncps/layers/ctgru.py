@@ -75,18 +75,20 @@ class CTGRUCell(HoistingCell):
         self._tau = self.make_buffer(np.asarray(self.time_constants))
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """W of the units for r and s, and for q; τ."""
-        recurrent, n = ops.convert_to_tensor(self.recurrent_kernel), 2 * self.units
-        return recurrent[:, :n], recurrent[:, n:], ops.cast(ops.convert_to_tensor(self._tau), recurrent.dtype)
+        """W of the units for r and s, and for q; τ; W and b of the inputs."""
+        kernel, bias, recurrent = map(ops.convert_to_tensor, (self.kernel, self.bias, self.recurrent_kernel))
+        n, tau = 2 * self.units, ops.cast(ops.convert_to_tensor(self._tau), recurrent.dtype)
+        return recurrent[:, :n], recurrent[:, n:], tau, kernel, bias
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """W u + b of all steps."""
         check_features(self, inputs, self.kernel.shape[0])
-        return ops.matmul(inputs, self.kernel) + self.bias
+        *_, kernel, bias = constants
+        return ops.matmul(inputs, kernel) + bias
 
     def step(self, packed: Tensor, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
         """The traces after one step."""
-        gates, detect, tau = constants
+        gates, detect, tau, *_ = constants
         n = self.units
         traces = self.traces(packed)
         wanted = drive[:, : 2 * n] + ops.matmul(ops.sum(traces, axis=-1), gates)

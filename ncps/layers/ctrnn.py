@@ -56,17 +56,18 @@ class NeuralODECell(ODECell):
         self.bias = self.add_weight("bias", (self.units,), "zeros")
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """U."""
-        return ops.convert_to_tensor(self.recurrent_kernel)
+        """U, W and b."""
+        return tuple(ops.convert_to_tensor(x) for x in (self.recurrent_kernel, self.kernel, self.bias))
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """W u + b of all steps."""
         check_features(self, inputs, self.kernel.shape[0])
-        return ops.matmul(inputs, self.kernel) + self.bias
+        _, kernel, bias, *_ = constants
+        return ops.matmul(inputs, kernel) + bias
 
     def derivative(self, x: Tensor, drive: Tree, constants: Tree) -> Tensor:
         """tanh(W u + U x + b)."""
-        return activations.get(self.activation)(drive + ops.matmul(x, constants))
+        return activations.get(self.activation)(drive + ops.matmul(x, constants[0]))
 
 
 class CTRNNCell(NeuralODECell):
@@ -117,18 +118,17 @@ class CTRNNCell(NeuralODECell):
         self.decay = self.add_weight("decay", (self.units,), np.array(decay), constraint="non_negative")
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """U and 1 / τ."""
-        return super().constants(timespan), ops.non_negative(self.decay)
+        """U, W, b and 1 / τ."""
+        return *super().constants(timespan), ops.non_negative(self.decay)
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """tanh(W u + U x + b), 1 / τ and 1."""
-        recurrent, decay = constants
-        return super().derivative(x, drive, recurrent), decay, ops.ones_like(decay)
+        decay = constants[-1]
+        return super().derivative(x, drive, constants), decay, ops.ones_like(decay)
 
     def derivative(self, x: Tensor, drive: Tree, constants: Tree) -> Tensor:
         """-x / τ + tanh(W u + U x + b)."""
-        recurrent, decay = constants
-        return super().derivative(x, drive, recurrent) - decay * x
+        return super().derivative(x, drive, constants) - constants[-1] * x
 
     def fastest_rate(self) -> float | None:
         """The largest 1 / τ."""

@@ -46,14 +46,17 @@ class GatedCell(HoistingCell):
         return "zeros"
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """The kernel of the states, and that of the time, if appended."""
-        of_time = ops.convert_to_tensor(self.kernel)[self.features :] if self.append_timespans else None
-        return ops.convert_to_tensor(self.recurrent_kernel), of_time
+        """Kernel and bias of the inputs, kernel of the states, and that of the time, if appended."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        of_time = kernel[self.features :] if self.append_timespans else None
+        inputs = kernel[: self.features], ops.convert_to_tensor(self.bias)
+        return inputs, ops.convert_to_tensor(self.recurrent_kernel), of_time
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """What the inputs of all steps add to the gates."""
         check_features(self, inputs, self.features)
-        return ops.matmul(inputs, ops.convert_to_tensor(self.kernel)[: self.features]) + self.bias
+        kernel, bias = constants[0]
+        return ops.matmul(inputs, kernel) + bias
 
     def with_time(self, drive: Tensor, timespan: Tensor, of_time: Tensor | None) -> Tensor:
         """What inputs and elapsed time of a step add to the gates."""
@@ -98,7 +101,7 @@ class LSTMCell(GatedCell):
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """h and c after one step."""
         h, c = packed
-        recurrent, of_time = constants
+        _, recurrent, of_time = constants
         return memory_step(self.with_time(drive, timespan, of_time) + ops.matmul(h, recurrent), c)
 
     def emit(self, packed: Tree) -> Tensor:
@@ -144,12 +147,12 @@ class GRUCell(GatedCell):
         self.recurrent_bias = self.add_weight("recurrent_bias", (self.units,), "zeros")
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """Kernel and bias of the states, and the kernel of the time, if appended."""
+        """As for every gated cell, and the second bias of n."""
         return *super().constants(timespan), ops.convert_to_tensor(self.recurrent_bias)
 
     def step(self, packed: Tensor, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
         """The state after one step."""
-        recurrent, of_time, bias = constants
+        _, recurrent, of_time, bias = constants
         n = 2 * self.units
         inputs, states = self.with_time(drive, timespan, of_time), ops.matmul(packed, recurrent)
         z, r = ops.split(ops.sigmoid(inputs[:, :n] + states[:, :n]), 2, axis=-1)

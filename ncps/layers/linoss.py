@@ -117,13 +117,14 @@ class LinOSSCell(HoistingCell):
     # -- for sequences; the packed state is z and y (B, 2, P), and what the inputs add to the outputs (B, O)
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """A, σ(s) and C."""
-        return ops.non_negative(self.A), ops.sigmoid(self.steps), ops.convert_to_tensor(self.C)
+        """A, σ(s), and B, C, D."""
+        return ops.non_negative(self.A), ops.sigmoid(self.steps), *map(ops.convert_to_tensor, (self.B, self.C, self.D))
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """B u (T, B, 2, P) and D u (T, B, O)."""
         check_features(self, inputs, self.B.shape[0])
-        return self.complex(ops.matmul(inputs, self.B)), ops.matmul(inputs, self.D)
+        _, _, b, _, d = constants
+        return self.complex(ops.matmul(inputs, b)), ops.matmul(inputs, d)
 
     def complex(self, x: Tensor) -> Tensor:
         """(..., 2 P) as real and imaginary parts (..., 2, P)."""
@@ -142,7 +143,7 @@ class LinOSSCell(HoistingCell):
 
     def affine(self, force: Tensor, timespan: Tensor, constants: Tree) -> Oscillation:
         """The step of an elapsed time, a scalar or (..., 1, 1), under a force (..., 2, P)."""
-        a, rate, _ = constants
+        a, rate, *_ = constants
         delta = rate * timespan
         if self.discretization == "imex":
             push, pull = delta * force, delta * delta * a
@@ -171,7 +172,7 @@ class LinOSSCell(HoistingCell):
     def readout(self, emitted: Tree, constants: Tree) -> Tensor:
         """Re(C y) + D u; the sign of the imaginary part is in C."""
         y, through = emitted
-        return ops.matmul(ops.reshape(y, (*ops.shape(y)[:-2], 2 * self.units)), constants[-1]) + through
+        return ops.matmul(ops.reshape(y, (*ops.shape(y)[:-2], 2 * self.units)), constants[3]) + through
 
     def all_steps(
         self, first: Tree, drive: Tree, times: Tensor, valid: Tensor | None, resets: Tensor | None, constants: Tree

@@ -107,12 +107,12 @@ class STCCell(SynapticCell):
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """The sums over the leak and the sensory synapses, of all steps, each (T, N, B)."""
         gleak, *_ = constants[0]
-        f, u, *others = self.sensory_sums(inputs)
+        f, u, *others = self.sensory_sums(inputs, constants)
         return [f + gleak, u + gleak, *others]
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Source, decay and capacity 1 of the neurons (N, B) at the potentials x."""
-        (_, vleak, *_), synapses, _ = constants
+        (_, vleak, *_), synapses, *_ = constants
         f, u = (a + b for a, b in zip(drive, self.sums("", synapses, x), strict=True))
         return vleak * ops.tanh(u), ops.sigmoid(f), ops.ones_like(f)
 
@@ -191,7 +191,7 @@ class LRCCell(STCCell):
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Source, decay and capacity 1 of the neurons (N, B) at the potentials x."""
-        (_, vleak, bias, width), synapses, _ = constants
+        (_, vleak, bias, width), synapses, *_ = constants
         f, u, z = (a + b for a, b in zip(drive, self.sums("", synapses, x), strict=True))
         z = z + bias
         elastance = ops.sigmoid(z) if width is None else ops.sigmoid(z + width) - ops.sigmoid(z - width)

@@ -129,13 +129,13 @@ class LTCCell(SynapticCell):
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """Current and conductance of the leak and the sensory synapses, of all steps (T, N, B)."""
-        (_, conductance, current), _, _ = constants
-        sensory_current, sensory_conductance = self.sensory_sums(inputs)
+        (_, conductance, current), *_ = constants
+        sensory_current, sensory_conductance = self.sensory_sums(inputs, constants)
         return sensory_current + current, sensory_conductance + conductance
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Current, conductance and capacitance of the neurons (N, B) at the potentials x."""
-        (cm, _, _), synapses, _ = constants
+        (cm, _, _), synapses, *_ = constants
         current, conductance = self.sums("", synapses, x)
         return drive[0] + current, drive[1] + conductance, cm
 

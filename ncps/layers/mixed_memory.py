@@ -83,13 +83,15 @@ class MixedMemoryCell(HoistingCell):
     # -- for sequences; the packed state is the memory and the cell's packed state
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """The kernel of the states, and what the cell uses."""
-        return ops.convert_to_tensor(self.recurrent_kernel), self.cell.constants(timespan)
+        """The kernel of the states, what the cell uses, and kernel and bias of the inputs."""
+        recurrent, kernel, bias = map(ops.convert_to_tensor, (self.recurrent_kernel, self.kernel, self.bias))
+        return recurrent, self.cell.constants(timespan), kernel, bias
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """What the inputs of all steps add to the gates, and contribute to the cell if they reach it."""
         check_features(self, inputs, self.features)
-        gates = ops.matmul(inputs, self.kernel) + self.bias
+        *_, kernel, bias = constants
+        gates = ops.matmul(inputs, kernel) + bias
         return gates, inputs, self.cell.drive(inputs, constants[1]) if self.memory_to == "state" else None
 
     def pack_state(self, states: Tree, inputs: Tensor) -> Tree:
@@ -102,7 +104,7 @@ class MixedMemoryCell(HoistingCell):
 
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """The memory takes a step, then the cell."""
-        (c, inner), (gates, inputs, own_drive), (recurrent, own) = packed, drive, constants
+        (c, inner), (gates, inputs, own_drive), (recurrent, own, *_) = packed, drive, constants
         h, structure = tree.flatten(self.cell.unpack_state(inner))
         m, c = memory_step(gates + ops.matmul(joined(h), recurrent), c)
         if self.memory_to == "input":

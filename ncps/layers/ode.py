@@ -15,6 +15,18 @@ from ncps.layers.layer import Tensor, check_size, unbound
 from ncps.layers.solvers import EXPLICIT, SEMI_IMPLICIT, check_solver, semi_implicit_step
 
 
+class Longest:
+    """The longest solver step that was checked. All are equal: nnx must not take two modules for different ones."""
+
+    step = 0.0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Longest)
+
+    def __hash__(self) -> int:
+        return hash(Longest)
+
+
 class ODECell(HoistingCell):
     r"""A cell that is given by its right-hand side; a solver of `ncps.layers.solvers` does the stepping.
 
@@ -50,7 +62,7 @@ class ODECell(HoistingCell):
         super().__init__(**options)
         self.solver = check_solver(solver, self.solvers())
         self.unfolds = check_size("unfolds", unfolds)
-        self._longest_step = 0.0  # as far as it was checked
+        self._longest = Longest()  # an object: attributes of modules must not be set under jax.jit
 
     @classmethod
     def solvers(cls) -> tuple[str, ...]:
@@ -103,12 +115,12 @@ class ODECell(HoistingCell):
         if self.solver == SEMI_IMPLICIT or self.is_traced(timespans):
             return
         longest = float(np.max(ops.convert_to_numpy(timespans))) / self.unfolds
-        if longest <= self._longest_step:
+        if longest <= self._longest.step:
             return
         rate = self.fastest_rate()
         if rate is None:
             return
-        self._longest_step = longest
+        self._longest.step = longest
         limit = EXPLICIT[self.solver].limit
         if longest * rate > limit:
             warnings.warn(

@@ -187,7 +187,8 @@ class RNN(Layer):
             What was kept, time first; the packed state after the last step; the cell's constants.
         """
         cell, shared = self.cell, run.times if len(run.times.shape) == 0 else None
-        constants = cell.constants(shared)
+        # torch's compiler refuses loops that capture two slices of one tensor.
+        constants = tree.map(ops.copy, cell.constants(shared))
         first = cell.pack_state(run.state, run.inputs[0])
         fresh = None if run.resets is None else cell.pack_state(cell.zero_state(run.inputs[0]), run.inputs[0])
 

@@ -139,8 +139,9 @@ class SynapticCell(WiredCell, ODECell):
     # -- what the steps use
 
     def constants(self, timespan: Tensor | None) -> Tree:
-        """Weights of neurons (N, 1) and synapses as the steps use them, and the output mapping."""
-        return self.neurons(), self.synapses(""), self.mapping_weights("output", self.output_mapping)
+        """Weights of neurons (N, 1), of synapses and sensory synapses as the steps use them, and the mappings."""
+        mappings = [self.mapping_weights(name, getattr(self, f"{name}_mapping")) for name in ("input", "output")]
+        return self.neurons(), self.synapses(""), self.synapses("sensory_"), mappings
 
     def neurons(self) -> Tree:
         """Weights of the neurons, each (N, 1)."""
@@ -171,19 +172,16 @@ class SynapticCell(WiredCell, ODECell):
         sums = ops.segment_sum(conducted, target, self.wiring.units, sorted=True)
         return [sums[:, i] for i in range(conducted.shape[1])]
 
-    def sensory_sums(self, inputs: Tensor) -> list[Tensor]:
+    def sensory_sums(self, inputs: Tensor, constants: Tree) -> list[Tensor]:
         """The sums over the sensory synapses, each (T, N, B), of inputs (T, B, F)."""
         check_features(self, inputs, self.wiring.input_dim)
         steps, batch, features = ops.shape(inputs)
-        mapped = ops.reshape(ops.transpose(self.mapped_inputs(inputs), (2, 0, 1)), (features, -1))
+        *_, sensory, (mapping, _) = constants
+        mapped = ops.reshape(ops.transpose(apply_mapping(mapping, inputs), (2, 0, 1)), (features, -1))
         return [
             ops.swapaxes(ops.reshape(x, (x.shape[0], steps, batch)), 0, 1)
-            for x in self.sums("sensory_", self.synapses("sensory_"), mapped)
+            for x in self.sums("sensory_", sensory, mapped)
         ]
-
-    def mapped_inputs(self, inputs: Tensor) -> Tensor:
-        """Inputs (..., F) as the sensory synapses see them."""
-        return apply_mapping(self.mapping_weights("input", self.input_mapping), inputs)
 
     def mapping_weights(self, name: str, mapping: str | None) -> list[Tensor]:
         """Factor and offset of the inputs or outputs, as far as there are any."""
@@ -194,7 +192,7 @@ class SynapticCell(WiredCell, ODECell):
 
     def synapse_flows(self, packed: Tensor, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """What passes through the synapses among the neurons and from the inputs, see `Cell`."""
-        sensory = ops.transpose(self.mapped_inputs(inputs))
+        sensory = ops.transpose(apply_mapping(self.mapping_weights("input", self.input_mapping), inputs))
         return self.flow("", packed, packed), self.flow("sensory_", sensory, packed)
 
     def flow(self, prefix: str, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -231,7 +229,8 @@ class SynapticCell(WiredCell, ODECell):
 
     def readout(self, emitted: Tensor, constants: Tree) -> Tensor:
         """The motor neurons through the output mapping: (..., B, output_size)."""
-        return apply_mapping(constants[-1], ops.swapaxes(emitted, -1, -2))
+        _, mapping = constants[-1]
+        return apply_mapping(mapping, ops.swapaxes(emitted, -1, -2))
 
 
 def apply_mapping(weights: list[Tensor], x: Tensor) -> Tensor:

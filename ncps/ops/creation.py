@@ -83,6 +83,11 @@ def full(shape: Sequence[int], fill_value: Any, dtype: DType = "float32") -> Ten
 
 
 @primitive
+def copy(x: Tensor) -> Tensor:
+    """`x` in memory of its own."""
+
+
+@primitive
 def zeros_like(x: Tensor, dtype: DType | None = None) -> Tensor:
     """Zeros of the shape, type and device of `x`."""
 

@@ -14,7 +14,21 @@ from native import keras_framework, to_numpy
 import ncps
 from ncps import ops
 from ncps.backend import NCPSBackend, backend_scope
-from ncps.layers import LTC, CfC, Dense, Dropout, Layer, List, Sequential
+from ncps.layers import (
+    CTGRU,
+    LRC,
+    LTC,
+    Bidirectional,
+    CfC,
+    Dense,
+    Dropout,
+    Layer,
+    LinOSS,
+    List,
+    LTCCell,
+    MixedMemory,
+    Sequential,
+)  # fmt: skip
 from ncps.wirings import AutoNCP
 
 HERE = Path(__file__).parent
@@ -26,6 +40,10 @@ LAYERS = {
     "ltc": lambda: LTC(AutoNCP(19, 1), return_sequences=True, input_size=3),
     "cfc": lambda: CfC(5, backbone_units=8, return_sequences=True, input_size=3),
     "cfc_wired": lambda: CfC(AutoNCP(8, 2), return_sequences=True, input_size=3),
+    "lrc": lambda: LRC(AutoNCP(8, 2), solver="heun", return_sequences=True, input_size=3),
+    "mixed": lambda: MixedMemory(LTCCell(AutoNCP(8, 2), unfolds=2), return_sequences=True, input_size=3),
+    "linoss": lambda: LinOSS(4, return_sequences=True, input_size=3),
+    "both": lambda: Bidirectional(CTGRU(4, return_sequences=True), input_size=3),
 }
 
 

@@ -136,6 +136,10 @@ def full(shape, fill_value, dtype="float32"):
     return jnp.full(tuple(shape), fill_value, native_dtype(dtype))
 
 
+def copy(x):
+    return jnp.copy(tensor(x))
+
+
 def zeros_like(x, dtype=None):
     return jnp.zeros_like(tensor(x), native_dtype(dtype) if dtype else None)
 

@@ -126,6 +126,10 @@ def full(shape, fill_value, dtype="float32"):
     return keras.ops.full(shape, fill_value, native_dtype(dtype))
 
 
+def copy(x):
+    return keras.ops.copy(tensor(x))
+
+
 def zeros_like(x, dtype=None):
     return keras.ops.zeros_like(tensor(x), native_dtype(dtype) if dtype else None)
 

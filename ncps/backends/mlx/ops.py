@@ -136,6 +136,10 @@ def full(shape, fill_value, dtype="float32"):
     return mx.full(tuple(shape), tensor(fill_value, native_dtype(dtype)))
 
 
+def copy(x):
+    return mx.contiguous(tensor(x))
+
+
 def zeros_like(x, dtype=None):
     x = tensor(x)
     return mx.zeros(x.shape, native_dtype(dtype) if dtype else x.dtype)

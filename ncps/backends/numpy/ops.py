@@ -115,6 +115,10 @@ def full(shape, fill_value, dtype="float32"):
     return np.full(shape, fill_value, native_dtype(dtype))
 
 
+def copy(x):
+    return tensor(x).copy()
+
+
 def zeros_like(x, dtype=None):
     return np.zeros_like(tensor(x), native_dtype(dtype) if dtype else None)
 

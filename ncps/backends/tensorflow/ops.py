@@ -163,6 +163,10 @@ def full(shape, fill_value, dtype="float32"):
     return tf.broadcast_to(filling(fill_value, native_dtype(dtype)), dims(shape))
 
 
+def copy(x):
+    return tf.identity(tensor(x))
+
+
 def zeros_like(x, dtype=None):
     return tf.zeros_like(tensor(x), native_dtype(dtype) if dtype else None)
 

@@ -128,6 +128,10 @@ def full(shape, fill_value, dtype="float32"):
     return torch.full(tuple(shape), fill_value, dtype=native_dtype(dtype))
 
 
+def copy(x):
+    return tensor(x).clone()
+
+
 def zeros_like(x, dtype=None):
     return torch.zeros_like(tensor(x), dtype=native_dtype(dtype) if dtype else None)
 

@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 import torch
-from torch._higher_order_ops.scan import scan as traced_scan  # private in torch 2.13; this is its only import
+from torch._higher_order_ops.scan import scan as traced_scan, scan_op as traced_scan_operator
 from torch.utils.checkpoint import checkpoint as recompute
 
 from ncps import tree
@@ -498,8 +498,23 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
     return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
 
 
+@torch.compiler.assume_constant_result  # runs while the compiler traces
+def scan_stands_alone():
+    """Whether no other scan is in the graph that is being traced, as far as its gradients are asked for."""
+    from torch._dynamo.symbolic_convert import InstructionTranslator
+
+    graph = InstructionTranslator.current_tx().output.graph
+    return not builtins.any(node.target is traced_scan_operator for node in graph.nodes)
+
+
 def compiled_scan(f, init, xs, length, reverse):
-    """The scan as torch's own operator: one step is compiled, however many there are."""
+    """The scan as torch's own operator: one step is compiled, however many there are.
+
+    Two of them in one graph get wrong gradients from torch 2.13 with inductor: those of captured tensors of one shape are
+    summed up in one buffer. So any after the first is laid out step by step.
+    """
+    if torch.is_grad_enabled() and not scan_stands_alone():
+        return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
     steps = common.scan_length(xs, length)
     carry, carry_structure = tree.flatten(init)
     slices, structure = tree.flatten(xs)

@@ -510,8 +510,8 @@ def scan_stands_alone():
 def compiled_scan(f, init, xs, length, reverse):
     """The scan as torch's own operator: one step is compiled, however many there are.
 
-    Two of them in one graph get wrong gradients from torch 2.13 with inductor: those of captured tensors of one shape are
-    summed up in one buffer. So any after the first is laid out step by step.
+    Two of them in one graph get wrong gradients from torch 2.13 with inductor: those of captured tensors of one shape
+    are summed up in one buffer. So any after the first is laid out step by step.
     """
     if torch.is_grad_enabled() and not scan_stands_alone():
         return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)

@@ -176,7 +176,6 @@ CASES = [
     flat("ones", (2, 3), ref=typed(np.ones)),
     flat("full", (2, 3), 1.5, ref=typed(np.full)),
     smooth("copy", A),
-    flat("copy", INTS),
     flat("zeros_like", A),
     flat("zeros_like", INTS, dtype="int32"),
     flat("ones_like", A),

@@ -7,13 +7,14 @@ entry-point group ``ncps.backends``.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import importlib.util
 import os
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -92,6 +93,18 @@ class backend_scope:  # noqa: N801 - used like a function, as contextlib's own a
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         active.backend, active.ops = self._previous.pop()
+
+
+@contextlib.contextmanager
+def training_mode(training: bool | None) -> Iterator[None]:
+    """Makes an explicit value the mode of this thread's layers until the end of the block; None changes nothing."""
+    previous = active.training
+    if training is not None:
+        active.training = training
+    try:
+        yield
+    finally:
+        active.training = previous
 
 
 def captured(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,11 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ncps import ops, tree
+from ncps.backend import training_mode
 from ncps.layers.cell import Cell
 from ncps.layers.layer import Layer
 from ncps.layers.mixed_memory import MixedMemoryCell
 from ncps.layers.rnn import RNN, Sequences, check_sequences
 from ncps.layers.stacked import StackedRNNCells
+from ncps.layers.time import on_host
 from ncps.wirings import Wiring
 
 __all__ = ["Activity", "NonFinite", "SynapseActivity", "activity", "first_nonfinite", "synapses", "time_constants"]
@@ -341,7 +343,9 @@ def first_nonfinite(
         >>> print(inspect.first_nonfinite(CfC(8), series))
         neuron 0 of sample 1 is nan from step 4 on (the inputs of step 4 hold nan)
     """
-    finite_times = np.nan_to_num(timespans, posinf=0, neginf=0) if is_plain(timespans) else timespans
+    finite_times = timespans
+    if timespans is not None and on_host(timespans):
+        finite_times = np.nan_to_num(timespans, posinf=0, neginf=0)
     with prepared(layer, sequences, initial_state, mask, timespans, resets, finite_times) as run:
         states, outputs = observed(layer, run)
         states = tree.flatten(states)[0]
@@ -396,7 +400,7 @@ def prepared(
     with (
         layer.scope(),
         contextlib.nullcontext() if layer.built else layer.whole_or_not_at_all(),
-        layer.training_mode(False),
+        training_mode(False),
         np.errstate(all="ignore"),  # what is not finite is looked for on purpose
     ):
         inputs = ops.convert_to_tensor(sequences)
@@ -507,11 +511,6 @@ def kinds(x: np.ndarray) -> str:
     """What an array holds of NaN and infinity."""
     held = {"nan": np.isnan(x), "inf": np.isposinf(x), "-inf": np.isneginf(x)}
     return " and ".join(name for name, where in held.items() if where.any())
-
-
-def is_plain(timespans: Any) -> bool:
-    """Whether elapsed times are numbers or arrays, into which layers look, and no framework's tensors."""
-    return isinstance(timespans, (int, float, list, tuple, np.ndarray, np.generic))
 
 
 def wirings_of(cell: Cell) -> list[Wiring | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ncps.backend import NCPSBackend, active, backend_scope
+from ncps.backend import NCPSBackend, backend_scope, training_mode
 
 Loss = Callable[..., Any]
 
@@ -36,12 +36,8 @@ def training_step(
         raise ValueError("Expected a model that is built: call it once, or give its layers input_size=.")
 
     def training_loss(model: Any, *batch: Any) -> Any:
-        previous, active.training = active.training, True
-        try:
-            with backend_scope(backend):
-                return loss(model, *batch)
-        finally:
-            active.training = previous
+        with training_mode(True), backend_scope(backend):
+            return loss(model, *batch)
 
     with backend_scope(backend):
         return NCPSBackend.active_ops()["training_step"](model, training_loss, learning_rate, clip_norm)

@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,20 @@ import pytest
 _BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
 
 _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
+
+
+_BETWEEN_CLEARINGS = 200  # tests
+_tests_run = itertools.count(1)
+
+
+def pytest_runtest_teardown() -> None:
+    """Lets go of jax's compiled programs now and then.
+
+    Each takes a dozen memory maps. A process that runs thousands of tests would come to the limit of the system, 65530
+    on Linux, where XLA ends with a segmentation fault.
+    """
+    if next(_tests_run) % _BETWEEN_CLEARINGS == 0 and "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

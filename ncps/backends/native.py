@@ -5,6 +5,7 @@ A native base makes a layer the framework's own module; it provides
 - ``__init__(name, dtype)`` and the framework's entry point (``forward`` or ``__call__``), which calls `Layer.run`;
 - ``make_weight(name, value, trainable, constraint)`` and ``make_buffer(array)``: what the framework tracks as a
   parameter, and as a constant that is neither trained nor saved (kept in an attribute with a leading underscore);
+- ``capturable(tensors)``: a tree of tensors in a form that the function of a loop may capture;
 - ``make_state(tensor)``, ``read_state(name)``, ``write_state(name, tensor)``: what a stateful layer keeps between its
   calls, neither trained nor saved; ``makes_states_at_build()``: whether it must be made while the layer is built;
 - ``native_result(outputs, state)`` and ``native_state(state)``: how layers return states, and cells their first one;
@@ -54,6 +55,9 @@ class NativeLayer:
     def name(self) -> str:
         """The given name, or one from the class."""
         return self._given_name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def capturable(self, tensors: Any) -> Any:
+        return tensors
 
     def make_state(self, tensor: Any) -> Any:
         return tensor

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ncps import ops, tree
+from ncps.backend import training_mode
 from ncps.layers.layer import Layer, Tensor
 from ncps.layers.time import check_elapsed, different, like_inputs, step_timespan
 
@@ -213,7 +214,7 @@ class HoistingCell(Cell):
         Returns:
             The output (B, output_size) and the new state, in the structure of `states`.
         """
-        with self.training_mode(training):
+        with training_mode(training):
             constants = self.constants(timespan if len(timespan.shape) == 0 else None)
             packed = self.step(
                 self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants

@@ -132,8 +132,8 @@ class CTRNNCell(NeuralODECell):
 
     def fastest_rate(self) -> float | None:
         """The largest 1 / τ."""
-        values = self.visible_weights(("decay",))
-        return None if values is None else float(values["decay"].max())
+        values = self.visible(ops.non_negative(self.decay))
+        return None if values is None else float(np.max(values))
 
 
 class NeuralODE(CellSequence):

@@ -66,6 +66,7 @@ class Layer(metaclass=LayerMeta):
         makes_states_at_build: Callable[[], bool]
         read_state: Callable[[str], Any]
         write_state: Callable[[str, Any], None]
+        capturable: Callable[[Any], Any]
         native_attributes: Callable[[], Iterable[tuple[str, Any]]]
         native_config: Callable[[], dict[str, Any]]
         native_dtype: Callable[[], str]
@@ -156,17 +157,6 @@ class Layer(metaclass=LayerMeta):
         if training is None:
             training = active.training
         return self.native_training() if training is None else bool(training)
-
-    @contextlib.contextmanager
-    def training_mode(self, training: bool | None) -> Iterator[None]:
-        """Makes an explicit value what `is_training(None)` says in this block, here and in layers within."""
-        previous = active.training
-        if training is not None:
-            active.training = training
-        try:
-            yield
-        finally:
-            active.training = previous
 
     def convert_input(self, inputs: Tensor) -> Tensor:
         """Inputs as tensors of the layer's type; layers of integers override this."""
@@ -345,12 +335,12 @@ class Layer(metaclass=LayerMeta):
             value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
         return np.maximum(value, 0) if name in self._non_negative else value
 
-    def visible_weights(self, names: Iterable[str]) -> dict[str, np.ndarray] | None:
-        """Own weights by name, as the layer uses them; None under a compiler or a transformation that hides values."""
-        if any(self.is_traced(getattr(self, name)) for name in names):
+    def visible(self, *tensors: Tensor) -> list[np.ndarray] | None:
+        """Their values; None under a compiler or a transformation that hides them."""
+        if any(map(self.is_traced, tensors)):
             return None
         try:
-            return {name: self.read_weight(name) for name in names}
+            return [ops.convert_to_numpy(x) for x in tensors]
         except HIDDEN:
             return None
 

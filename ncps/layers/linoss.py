@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ncps import ops
 from ncps.initializers import Uniform
-from ncps.layers.cell import HoistingCell, Tree
+from ncps.layers.cell import HoistingCell, Tree, zeros_beside
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Shape, Tensor, check_size
 from ncps.layers.rnn import CellSequence
@@ -133,8 +133,7 @@ class LinOSSCell(HoistingCell):
     def pack_state(self, states: Tensor, inputs: Tensor) -> Tree:
         """z, y, and no inputs yet."""
         z, y = ops.split(states, 2, axis=-1)
-        through = ops.broadcast_to(ops.zeros_like(states[:, :1]), (ops.shape(states)[0], self.output_size))
-        return self.complex(z), self.complex(y), through
+        return self.complex(z), self.complex(y), zeros_beside(states, self.output_size)
 
     def unpack_state(self, packed: Tree) -> Tensor:
         """(B, 4 P)."""
@@ -161,9 +160,8 @@ class LinOSSCell(HoistingCell):
     def select(self, condition: Tensor, new: Tree, old: Tree) -> Tree:
         """Of each sample the new state where the condition (B, 1) holds, else the old one."""
         wide = ops.expand_dims(condition, -1)
-        return *(ops.where(wide, a, b) for a, b in zip(new[:2], old[:2], strict=True)), ops.where(
-            condition, new[2], old[2]
-        )
+        conditions = wide, wide, condition
+        return tuple(ops.where(c, a, b) for c, a, b in zip(conditions, new, old, strict=True))
 
     def emit(self, packed: Tree) -> Tree:
         """The positions and D u."""

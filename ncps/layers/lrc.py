@@ -59,13 +59,6 @@ class STCCell(SynapticCell):
     synapse_weights: ClassVar[Names] = ("sigma", "mu", "w", "h")
     non_negative: ClassVar[Names] = ("gleak", "w", "sensory_w")
     direction = "h"
-    ranges: ClassVar[Ranges] = {  # those of the reference implementation
-        "gleak": (0.001, 1.0),
-        "vleak": (-0.2, 0.2),
-        **{f"{prefix}sigma": (3.0, 8.0) for prefix in ("", "sensory_")},
-        **{f"{prefix}mu": (0.3, 0.8) for prefix in ("", "sensory_")},
-        **{f"{prefix}w": (0.001, 1.0) for prefix in ("", "sensory_")},
-    }
 
     def __init__(
         self,

@@ -74,14 +74,7 @@ class LTCCell(SynapticCell):
     synapse_weights = ("sigma", "mu", "w", "erev")
     non_negative = ("gleak", "cm", "w", "sensory_w")
     direction = "erev"
-    ranges: ClassVar[Ranges] = {  # those of the reference implementation
-        "gleak": (0.001, 1.0),
-        "vleak": (-0.2, 0.2),
-        "cm": (0.4, 0.6),
-        **{f"{prefix}sigma": (3.0, 8.0) for prefix in ("", "sensory_")},
-        **{f"{prefix}mu": (0.3, 0.8) for prefix in ("", "sensory_")},
-        **{f"{prefix}w": (0.001, 1.0) for prefix in ("", "sensory_")},
-    }
+    ranges: ClassVar[Ranges] = {**SynapticCell.ranges, "cm": (0.4, 0.6)}
 
     def __init__(
         self,
@@ -141,16 +134,14 @@ class LTCCell(SynapticCell):
 
     def fastest_rate(self) -> float | None:
         """1 / the shortest time constant, with all synapses open (theorem 1)."""
-        names = ("gleak", "cm", "w", "sensory_w")
-        values = self.visible_weights(names)
+        values = self.visible(*map(self.positive, self.non_negative))
         if values is None:
             return None
-        if self.implicit_param_constraints:
-            values = {name: np.logaddexp(0, value) for name, value in values.items()}
-        conductance = values["gleak"].astype(np.float64)
+        weights = dict(zip(self.non_negative, values, strict=True))
+        conductance = weights["gleak"].astype(np.float64)
         for prefix, synapses in (("", self.wiring.synapses), ("sensory_", self.wiring.sensory_synapses)):
-            np.add.at(conductance, synapses.target, values[f"{prefix}w"])
-        return float(np.max(conductance / np.maximum(values["cm"], 1e-12)))
+            np.add.at(conductance, synapses.target, weights[f"{prefix}w"])
+        return float(np.max(conductance / np.maximum(weights["cm"], 1e-12)))
 
 
 class LTC(CellSequence):

@@ -92,7 +92,7 @@ class MixedMemoryCell(HoistingCell):
         check_features(self, inputs, self.features)
         *_, kernel, bias = constants
         gates = ops.matmul(inputs, kernel) + bias
-        return gates, inputs, self.cell.drive(inputs, constants[1]) if self.memory_to == "state" else None
+        return gates, self.cell.drive(inputs, constants[1]) if self.memory_to == "state" else None
 
     def pack_state(self, states: Tree, inputs: Tensor) -> Tree:
         """The memory, and the cell's packed state."""
@@ -104,14 +104,14 @@ class MixedMemoryCell(HoistingCell):
 
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """The memory takes a step, then the cell."""
-        (c, inner), (gates, inputs, own_drive), (recurrent, own, *_) = packed, drive, constants
+        (c, inner), (gates, own_drive), (recurrent, own, *_) = packed, drive, constants
         h, structure = tree.flatten(self.cell.unpack_state(inner))
         m, c = memory_step(gates + ops.matmul(joined(h), recurrent), c)
         if self.memory_to == "input":
             own_drive = self.cell.drive_of_step(m, own)
         else:
             ends = np.cumsum([x.shape[-1] for x in h])[:-1].tolist()
-            inner = self.cell.pack_state(tree.unflatten(structure, ops.split(m, ends, axis=-1)), inputs)
+            inner = self.cell.pack_state(tree.unflatten(structure, ops.split(m, ends, axis=-1)), m)
         return c, self.cell.step(inner, own_drive, timespan, own)
 
     def select(self, condition: Tensor, new: Tree, old: Tree) -> Tree:

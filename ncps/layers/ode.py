@@ -112,9 +112,12 @@ class ODECell(HoistingCell):
         Looks at the weights only if a step is longer than any before, and not where a compiler or a transformation
         hides values.
         """
-        if self.solver == SEMI_IMPLICIT or self.is_traced(timespans):
+        if self.solver == SEMI_IMPLICIT:
             return
-        longest = float(np.max(ops.convert_to_numpy(timespans))) / self.unfolds
+        times = self.visible(timespans)
+        if times is None:
+            return
+        longest = float(np.max(times)) / self.unfolds
         if longest <= self._longest.step:
             return
         rate = self.fastest_rate()

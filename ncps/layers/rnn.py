@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ncps import ops, tree
+from ncps.backend import training_mode
 from ncps.layers.cell import Cell, Tree, check_cell, check_rank, checked_state
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Layer, Shape, Tensor, check_size, constructor_arguments
@@ -121,7 +122,7 @@ class RNN(Layer):
         Raises:
             ValueError: a shape does not fit, an elapsed time is negative, or the sequence is empty.
         """
-        with self.training_mode(training):
+        with training_mode(training):
             run = self.arranged(sequences, initial_state, mask, timespans, resets)
             if on_host(timespans):
                 self.cell.check_step_size(run.times)
@@ -187,8 +188,7 @@ class RNN(Layer):
             What was kept, time first; the packed state after the last step; the cell's constants.
         """
         cell, shared = self.cell, run.times if len(run.times.shape) == 0 else None
-        # torch's compiler refuses loops that capture two slices of one tensor.
-        constants = tree.map(ops.copy, cell.constants(shared))
+        constants = self.capturable(cell.constants(shared))
         first = cell.pack_state(run.state, run.inputs[0])
         fresh = None if run.resets is None else cell.pack_state(cell.zero_state(run.inputs[0]), run.inputs[0])
 
@@ -376,12 +376,12 @@ def cell_arguments(make: Callable[..., Cell]) -> list[str]:
 @functools.cache
 def joint_signature(make: Callable[..., Cell]) -> inspect.Signature:
     """The arguments of a sequence layer: the first of its cell, those of `RNN`, then the cell's others by keyword."""
-    functions: list[Any] = (
-        [vars(c)["__init__"] for c in make.__mro__[:-1] if "__init__" in vars(c)] if isinstance(make, type) else [make]
-    )
-    options = {
-        name: p for function in reversed(functions) for name, p in inspect.signature(function).parameters.items()
-    }
+    functions: list[Any] = [make]
+    if isinstance(make, type):
+        functions = [vars(base)["__init__"] for base in make.__mro__ if "__init__" in vars(base)]
+    options: dict[str, inspect.Parameter] = {}
+    for function in reversed(functions):
+        options |= inspect.signature(function).parameters
     first, *others = (options[name] for name in cell_arguments(make))
     own = [inspect.signature(RNN.__init__).parameters[name] for name in SEQUENCE_OPTIONS]
     common = [inspect.signature(Layer.__init__).parameters[name] for name in ("input_size", "name", "dtype", "native")]

@@ -16,7 +16,11 @@ from ncps.layers.ode import ODECell
 from ncps.layers.wired import WiredCell
 from ncps.wirings import Wiring
 
-MAPPINGS = ("affine", "linear", None)
+MAPPINGS: dict[str | None, dict[str, str]] = {  # weights of each, and where they begin
+    "affine": {"w": "ones", "b": "zeros"},
+    "linear": {"w": "ones"},
+    None: {},
+}
 Names = tuple[str, ...]
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -46,7 +50,13 @@ class SynapticCell(WiredCell, ODECell):
 
     recomputes = True  # one state is kept for each time step, not the results of every solver step
 
-    ranges: ClassVar[Ranges]  # of the initial values
+    ranges: ClassVar[Ranges] = {  # of the initial values, those of the reference implementations
+        "gleak": (0.001, 1.0),
+        "vleak": (-0.2, 0.2),
+        **{f"{prefix}sigma": (3.0, 8.0) for prefix in ("", "sensory_")},
+        **{f"{prefix}mu": (0.3, 0.8) for prefix in ("", "sensory_")},
+        **{f"{prefix}w": (0.001, 1.0) for prefix in ("", "sensory_")},
+    }
     non_negative: ClassVar[Names]
     neuron_weights: ClassVar[Names]
     synapse_weights: ClassVar[Names]
@@ -105,10 +115,8 @@ class SynapticCell(WiredCell, ODECell):
             ("input", self.input_mapping, wiring.input_dim),
             ("output", self.output_mapping, wiring.output_dim),
         ):
-            if mapping is not None:
-                self.add(f"{name}_w", size, "ones")
-            if mapping == "affine":
-                self.add(f"{name}_b", size, "zeros")
+            for weight, start in MAPPINGS[mapping].items():
+                self.add(f"{name}_{weight}", size, start)
 
     def add(self, name: str, size: int, initializer: Any) -> None:
         """A vector of weights, constrained where its name says so."""
@@ -185,8 +193,7 @@ class SynapticCell(WiredCell, ODECell):
 
     def mapping_weights(self, name: str, mapping: str | None) -> list[Tensor]:
         """Factor and offset of the inputs or outputs, as far as there are any."""
-        weights = {"affine": ("w", "b"), "linear": ("w",), None: ()}[mapping]
-        return [ops.convert_to_tensor(getattr(self, f"{name}_{weight}")) for weight in weights]
+        return [ops.convert_to_tensor(getattr(self, f"{name}_{weight}")) for weight in MAPPINGS[mapping]]
 
     # -- for those who look inside
 

@@ -27,8 +27,7 @@ def check_elapsed(layer: Any, name: str, value: Any) -> None:
     if isinstance(value, (bool, int, float)):  # in plain Python, which compilers can trace
         if not 0 <= value < math.inf:
             raise no_elapsed_time(name, (), value)
-        if value > LONGEST_FLOAT16 and not layer.is_traced(value):
-            check_half(layer, name, value)
+        check_half(layer, name, value)
     elif isinstance(value, (list, tuple, np.ndarray, np.generic)) and not layer.is_traced(value):
         times = np.asarray(value, np.float64)
         wrong = np.argwhere(~((times >= 0) & (times < math.inf)))
@@ -52,8 +51,10 @@ def check_half(layer: Any, name: str, longest: float) -> None:
     Raises:
         ValueError: it is.
     """
+    if longest <= LONGEST_FLOAT16 or layer.is_traced(longest):
+        return
     kind = str(layer.input_type())
-    if longest > LONGEST_FLOAT16 and "float16" in kind and "bfloat16" not in kind:
+    if "float16" in kind and "bfloat16" not in kind:
         raise ValueError(
             f"Expected elapsed times up to {LONGEST_FLOAT16:.0f} in a layer of float16, which makes infinity of longer "
             f"ones. Received: {name} up to {longest}. Give them in a larger unit, or use bfloat16 or float32."
@@ -124,7 +125,7 @@ def like_inputs(x: Any, inputs: Tensor) -> Tensor:
 
 def on_host(timespans: Any) -> bool:
     """Whether elapsed times are Python numbers or arrays, or None: looking at them makes no accelerator wait."""
-    return timespans is None or isinstance(timespans, (int, float, list, tuple, np.ndarray))
+    return timespans is None or isinstance(timespans, (int, float, list, tuple, np.ndarray, np.generic))
 
 
 def different(a: Any, b: Any) -> bool:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ncps import ops, tree
-from ncps.backend import backend_scope
+from ncps.backend import backend_scope, training_mode
 from ncps.layers.layer import Layer, Shape, Tensor
 from ncps.layers.rnn import RNN, SEQUENCE_RANK, check_sequences
-from ncps.layers.time import check_elapsed
 from ncps.serialization import deserialize, serialize
 
 MERGES: dict[str | None, Callable[[Tensor, Tensor], Any]] = {
@@ -54,7 +53,6 @@ class Bidirectional(Layer):
         self.merge_mode = merge_mode
         self.layer = check_sequence_layer(layer)
         self.backward_layer = check_sequence_layer(reversed_layer(layer) if backward_layer is None else backward_layer)
-        self._given_backward = backward_layer is not None
         for name in ("return_sequences", "return_state", "stateful"):
             if getattr(self.layer, name) != getattr(self.backward_layer, name):
                 raise ValueError(f"Expected layers with the same {name}. Received: layers that differ in it")
@@ -66,9 +64,7 @@ class Bidirectional(Layer):
         self.layer.ensure_built(input_shape)
         self.backward_layer.ensure_built(input_shape)
 
-    def check_arguments(self, *args: Any, timespans: Any = None, **_: Any) -> None:
-        """Raises if an elapsed time is negative."""
-        check_elapsed(self, "timespans", args[3] if len(args) > 3 else timespans)
+    check_arguments = RNN.check_arguments
 
     def call(
         self,
@@ -150,15 +146,6 @@ class Bidirectional(Layer):
             merged = (forward, backward)
         return (merged, *own, *others) if self.layer.return_state else merged
 
-    def get_config(self) -> dict[str, Any]:
-        """Constructor arguments."""
-        return {
-            "layer": serialize(self.layer),
-            "merge_mode": self.merge_mode,
-            "backward_layer": serialize(self.backward_layer) if self._given_backward else None,
-            "input_size": self.input_size,
-        } | self.native_config()
-
 
 def check_sequence_layer(layer: Any) -> RNN:
     """`layer` if it runs over sequences.
@@ -227,7 +214,7 @@ class TimeDistributed(Layer):
             )
         batch, steps, *rest = ops.shape(inputs)
         options = {} if mask is None else self.mask_of_steps(ops.convert_to_tensor(mask))
-        with self.training_mode(training):
+        with training_mode(training):
             outputs = self.layer(ops.reshape(inputs, (-1, *rest)), **options)
         return ops.reshape(outputs, (batch, steps, *ops.shape(outputs)[1:]))
 

@@ -40,7 +40,7 @@ LAYERS = {
     "ltc": lambda: LTC(AutoNCP(19, 1), return_sequences=True, input_size=3),
     "cfc": lambda: CfC(5, backbone_units=8, return_sequences=True, input_size=3),
     "cfc_wired": lambda: CfC(AutoNCP(8, 2), return_sequences=True, input_size=3),
-    "lrc": lambda: LRC(AutoNCP(8, 2), solver="heun", return_sequences=True, input_size=3),
+    "lrc": lambda: LRC(6, solver="heun", initialization_ranges={"vleak": (-5, 5)}, return_sequences=True, input_size=3),
     "mixed": lambda: MixedMemory(LTCCell(AutoNCP(8, 2), unfolds=2), return_sequences=True, input_size=3),
     "linoss": lambda: LinOSS(4, return_sequences=True, input_size=3),
     "both": lambda: Bidirectional(GRU(4, return_sequences=True), input_size=3),
@@ -296,7 +296,7 @@ def test_keras_fit(name):
     y = X.sum(-1, keepdims=True)
     before = [np.array(w) for w in layer.get_weights()]
     history = model.fit(X, y, epochs=15, batch_size=2, verbose=0)
-    assert history.history["loss"][-1] < 0.97 * history.history["loss"][0]
+    assert history.history["loss"][-1] < 0.9 * history.history["loss"][0]
     changed = [
         path for path, a, b in zip(layer.weight_paths(), before, layer.get_weights(), strict=True) if (a != b).any()
     ]

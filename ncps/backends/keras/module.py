@@ -85,6 +85,9 @@ class KerasLayer(keras.layers.Layer):
     def make_buffer(self, array):
         return np.asarray(array)
 
+    def capturable(self, tensors):
+        return tensors
+
     def make_state(self, tensor):
         return State(tensor)
 

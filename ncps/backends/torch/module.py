@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ncps import tree
 from ncps.backends.native import NativeLayer
 from ncps.backends.torch import ops
 
@@ -34,6 +35,10 @@ class TorchLayer(NativeLayer, torch.nn.Module):
 
     def make_buffer(self, array):
         return torch.nn.Buffer(torch.tensor(array, device=self._place), persistent=False)
+
+    def capturable(self, tensors):
+        # The compiler refuses loops that capture two slices of one tensor.
+        return tree.map(ops.copy, tensors) if torch.compiler.is_compiling() else tensors
 
     def make_state(self, tensor):
         return torch.nn.Buffer(tensor, persistent=False)

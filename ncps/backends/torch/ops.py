@@ -6,7 +6,7 @@ import builtins
 
 import numpy as np
 import torch
-from torch._higher_order_ops.scan import scan as traced_scan, scan_op as traced_scan_operator
+from torch._higher_order_ops.scan import scan as traced_scan, scan_op as traced_scan_operator  # private in torch 2.13
 from torch.utils.checkpoint import checkpoint as recompute
 
 from ncps import tree

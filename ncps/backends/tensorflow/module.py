@@ -12,6 +12,7 @@ from ncps.backends.tensorflow import ops
 class TensorflowLayer(NativeLayer, tf.Module):
     """A module: weights are variables, masks and indices constants."""
 
+    @tf.autograph.experimental.do_not_convert  # it finds no source of our ops, and says so of each
     def __call__(self, *args, **kwargs):
         return self.run(*args, **kwargs)
 

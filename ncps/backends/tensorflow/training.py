@@ -9,7 +9,7 @@ def training_step(model, loss, learning_rate, clip_norm):
     # Keras' optimizers take Keras' variables only; this is TensorFlow's own, with the same formula.
     optimizer = tf.compat.v1.train.AdamOptimizer(learning_rate, epsilon=1e-7)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)  # there is nothing to rewrite in what is written with ops
     def update(*batch):
         with tf.GradientTape() as tape:
             value = loss(model, *batch)

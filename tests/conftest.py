@@ -13,7 +13,7 @@ _BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
 _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
 
 
-_BETWEEN_CLEARINGS = 200  # tests
+_BETWEEN_CLEARINGS = 400  # tests
 _tests_run = itertools.count(1)
 
 

@@ -1,5 +1,6 @@
 """What the pages in docs/ show runs."""
 
+import os
 import re
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def test_page_runs(page):
 
 
 def test_a_cell_of_your_own_runs_everywhere(backend):
+    if backend == "keras" and os.environ["KERAS_BACKEND"] == "numpy":
+        pytest.skip("the page trains the cell, which Keras does not on NumPy")
     run("own_cell.md")
 
 

@@ -1,10 +1,20 @@
 """Liquid neural networks, written once and native on torch, jax, mlx, tensorflow, keras and NumPy."""
 
-from ncps import inspect as inspect, layers as layers, ops as ops, viz as viz, wirings as wirings
+from ncps import (
+    callbacks as callbacks,
+    inspect as inspect,
+    layers as layers,
+    losses as losses,
+    metrics as metrics,
+    ops as ops,
+    optimizers as optimizers,
+    viz as viz,
+    wirings as wirings,
+)
 from ncps._version import __version__ as __version__
 from ncps.backend import NCPSBackend as NCPSBackend, backend_scope as backend_scope
 from ncps.errors import UnsupportedOperationError as UnsupportedOperationError
-from ncps.layers import Sequential as Sequential
+from ncps.models import Model as Model, Sequential as Sequential
 from ncps.seeds import set_seed as set_seed
 from ncps.serialization import register_serializable as register_serializable
 from ncps.training import training_step as training_step

@@ -40,6 +40,7 @@ BUILTIN = {
 DETECTED = tuple(name for name in BUILTIN if name != "keras")
 ENTRY_POINTS = "ncps.backends"
 NATIVE_BASE = "Layer"
+NATIVE_MODEL = "NativeModel"
 
 
 class _Active(threading.local):
@@ -339,7 +340,7 @@ class NCPSBackend:
         backend = cls.get_backend()
         cls.ops_of(backend)
         replacement = cls._layers.get((backend, layer_type))
-        if replacement is not None and layer_type != NATIVE_BASE:
+        if replacement is not None and layer_type not in (NATIVE_BASE, NATIVE_MODEL):
             return replacement
         from ncps.layers.binding import bind  # the layers need this module: imported when first asked for
 
@@ -360,13 +361,26 @@ class NCPSBackend:
         return None if found is layer else found
 
     @classmethod
-    def native_base(cls, backend: str) -> type:
-        """The class that the generic layers are bound to under `backend`."""
+    def native_base(cls, backend: str, kind: str = NATIVE_BASE) -> type:
+        """The class that generic layers are bound to under `backend`: for models one that trains.
+
+        Raises:
+            ValueError: the backend has none.
+        """
         cls.ops_of(backend)
+        if kind == NATIVE_MODEL and (backend, NATIVE_MODEL) not in cls._layers:
+            cls._layers[backend, NATIVE_MODEL] = with_trainer(cls.native_base(backend))
         try:
-            return cls._layers[backend, NATIVE_BASE]
+            return cls._layers[backend, kind]
         except KeyError:
             raise ValueError(
                 f"The backend {backend!r} has no native base class, so generic layers cannot be bound to it. Register "
                 f"one with NCPSBackend.register({backend!r}, {NATIVE_BASE!r}, cls), or a class for each layer type."
             ) from None
+
+
+def with_trainer(base: Any) -> type:
+    """A base class of layers with our loop of training."""
+    from ncps.training.trainer import Trainer  # needs the ops, which need this module
+
+    return type(base)(f"{base.__name__}WithTrainer", (Trainer, base), {"__module__": base.__module__})

@@ -18,11 +18,16 @@ Function = Callable[..., Any]
 NUMBERS = (bool, int, float, np.generic)
 
 
+TRAINING = ("optimizer", "compiled", "training_step")  # see ncps/backends/optimizer.py
+
+
 def register_backend(name: str, ops: ModuleType, training: ModuleType, native: type) -> None:
     """Binds what the modules of a backend define."""
     for op in PRIMITIVES:
         NCPSBackend.register_op(name, op, getattr(ops, op))
-    NCPSBackend.register_op(name, "training_step", training.training_step)
+    for function in TRAINING:
+        if hasattr(training, function):
+            NCPSBackend.register_op(name, function, getattr(training, function))
     NCPSBackend.register(name, "Layer", native)
     if (seed := seeds.given_seed()) is not None:
         ops.random_set_seed(seed)
@@ -247,9 +252,11 @@ def per_leaf(arg: Any, gradient: Any) -> list[Any]:
 
 def no_gradients(*_: Any, **__: Any) -> Any:
     """Raises the error of a backend that has no gradients."""
+    training = [name for name in NCPSBackend.available_backends() if name != "numpy"]
+    installed = ", ".join(training) or "none of them"
     raise UnsupportedOperationError(
-        "The numpy backend runs networks but has no gradients: train on torch, jax, mlx, tensorflow or keras, then "
-        "load the weights here."
+        "NumPy runs networks but has no gradients. Train on torch, jax, mlx, tensorflow or keras, then load the model "
+        f'here. Installed: {installed}. Install one, for example: pip install "ncps[torch]"'
     )
 
 

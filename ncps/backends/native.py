@@ -107,7 +107,7 @@ class NativeLayer:
             if self.built:
                 return
             with self.whole_or_not_at_all(), self.scope():
-                inner(self, tuple(input_shape))
+                inner(self, input_shape if isinstance(input_shape, dict) else tuple(input_shape))
             self.built = True
             self.find_anchor()
 

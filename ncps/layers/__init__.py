@@ -4,7 +4,7 @@ from ncps import wirings
 from ncps.backend import NCPSBackend
 from ncps.layers.cell import Cell, HoistingCell
 from ncps.layers.cfc import CfC, CfCCell, WiredCfCCell
-from ncps.layers.containers import Dict, List, Sequential
+from ncps.layers.containers import Dict, List
 from ncps.layers.ctgru import CTGRU, CTGRUCell
 from ncps.layers.ctrnn import CTRNN, CTRNNCell, NeuralODE, NeuralODECell
 from ncps.layers.dense import Dense
@@ -19,6 +19,7 @@ from ncps.layers.rnn import RNN
 from ncps.layers.simple import Activation, Dropout, LayerNormalization
 from ncps.layers.stacked import StackedRNNCells
 from ncps.layers.wrappers import Bidirectional, TimeDistributed
+from ncps.models.sequential import Sequential  # a model of layers, where Keras' users look for it
 from ncps.serialization import register_class
 
 __all__ = [

@@ -17,6 +17,7 @@ class LayerMeta(type):
     """Instantiating a layer class instantiates its binding to the active backend, or what was registered for it."""
 
     bound_to: str | None
+    native_kind: str
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """An instance of the class bound to the active backend."""
@@ -31,7 +32,7 @@ class LayerMeta(type):
 @functools.cache
 def bind(cls: Any, backend: str) -> Any:
     """The class of `cls` under `backend`."""
-    native: Any = NCPSBackend.native_base(backend)
+    native: Any = NCPSBackend.native_base(backend, cls.native_kind)
     meta: Any = type(native)
     if issubclass(LayerMeta, meta):
         meta = LayerMeta

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ncps.layers.layer import Layer, Shape, Tensor
+from ncps.layers.layer import Layer
 from ncps.serialization import serialize
 
 
@@ -99,42 +98,6 @@ class Dict(Layer):
     def get_config(self) -> dict[str, Any]:
         """The configurations of the layers, by name."""
         return {"layers": {name: serialize(self[name]) for name in self.names}}
-
-
-class Sequential(List):
-    """Layers one after the other; under keras a `keras.Sequential`.
-
-    `training`, `mask` and `timespans` reach the layers that take them.
-
-    Args:
-        layers: the layers.
-        options: `name`.
-
-    Example:
-        >>> model = Sequential([Dense(8, "tanh"), Dense(2)])
-        >>> model(np.zeros((4, 3), "float32")).shape
-        (4, 2)
-    """
-
-    def build(self, input_shape: Shape) -> None:
-        """Builds every layer for the output of the one before."""
-        for layer in self:
-            layer.ensure_built(input_shape)
-            input_shape = layer.compute_output_shape(input_shape)
-
-    def call(self, inputs: Tensor, training: bool | None = None, **options: Any) -> Tensor:
-        """Runs the layers in order."""
-        options = {key: value for key, value in {"training": training, **options}.items() if value is not None}
-        for layer in self:
-            accepted = inspect.signature(layer.call).parameters
-            inputs = layer(inputs, **{key: value for key, value in options.items() if key in accepted})
-        return inputs
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape that the last layer gives."""
-        for layer in self:
-            input_shape = layer.compute_output_shape(input_shape)
-        return input_shape
 
 
 def check_layer(container: Layer, layer: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ncps import initializers, ops, seeds
+from ncps import initializers, ops, seeds, tree
 from ncps.backend import active, backend_scope
 from ncps.layers.binding import LayerMeta
 from ncps.serialization import deserialize, serialize
@@ -57,6 +57,7 @@ class Layer(metaclass=LayerMeta):
     """
 
     bound_to: str | None = None
+    native_kind = "Layer"  # which of the backend's base classes it is bound to
     built: bool
 
     if TYPE_CHECKING:  # what the native base adds, see ncps/backends/native.py
@@ -178,6 +179,8 @@ class Layer(metaclass=LayerMeta):
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """A call: in the layer's own backend, built, with converted inputs. The framework's entry point comes here."""
+        if not args:
+            args, kwargs = self.first_by_position(kwargs)
         previous = active.backend, active.ops, active.training
         if previous[0] != self.bound_to:
             with self.scope():
@@ -194,15 +197,26 @@ class Layer(metaclass=LayerMeta):
         finally:
             active.training = previous[2]
 
+    def first_by_position(self, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments of a call with the first of them by position."""
+        first = next(iter(inspect.signature(self.call).parameters))
+        if first not in arguments:
+            raise TypeError(f"Expected the inputs of {type(self).__name__}, {first}. Received: none.")
+        return (arguments[first],), {name: value for name, value in arguments.items() if name != first}
+
     def build_before_call(self, inputs: Any) -> None:
         """Builds for these inputs, outside of any compilation."""
-        inputs = ops.convert_to_tensor(inputs)
-        if self.is_traced(inputs):
+        inputs = self.tensors(inputs)
+        if any(map(self.is_traced, tree.flatten(inputs)[0])):
             raise RuntimeError(
                 f"{type(self).__name__} is called under a compiler before it is built: its weights would belong to the "
                 "compiled function. Call it once without, or give input_size= to the constructor."
             )
-        self.ensure_built(tuple(ops.shape(inputs)))
+        self.ensure_built(tree.map(lambda x: tuple(ops.shape(x)), inputs))
+
+    def tensors(self, inputs: Any) -> Any:
+        """Inputs as tensors; a model takes trees of them."""
+        return ops.convert_to_tensor(inputs)
 
     def defines_build(self) -> bool:
         """Whether the layer makes weights of its own, or only has layers that do."""
@@ -211,7 +225,7 @@ class Layer(metaclass=LayerMeta):
     def ensure_built(self, input_shape: Shape) -> None:
         """Builds the layer if it is not."""
         if not self.built:
-            self.build(tuple(input_shape))
+            self.build(input_shape)
 
     @contextlib.contextmanager
     def whole_or_not_at_all(self) -> Iterator[None]:

@@ -1,18 +1,110 @@
-"""A training step with `optax.adam`, compiled."""
+"""Training with optax, compiled."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 
+from ncps import optimizers
+from ncps.backends.optimizer import BoundOptimizer
 
-def training_step(model, loss, learning_rate, clip_norm):
-    adam = optax.adam(learning_rate, eps=1e-7)
-    chain = adam if clip_norm is None else optax.chain(optax.clip_by_global_norm(clip_norm), adam)
-    optimizer = nnx.Optimizer(model, chain, wrt=nnx.Param)
+ADAM = {"b1": "beta_1", "b2": "beta_2", "eps": "epsilon"}
 
-    @nnx.jit
-    def update(model, optimizer, batch):
-        value, gradients = nnx.value_and_grad(loss, argnums=nnx.DiffState(0, nnx.Param))(model, *batch)
-        optimizer.update(model, gradients)
-        return value
 
-    return lambda *batch: update(model, optimizer, batch)
+class JaxOptimizer(BoundOptimizer):
+    """An `nnx.Optimizer` around an optax transformation."""
+
+    FRAMEWORK = "optax"
+    KINDS: ClassVar = {
+        optimizers.SGD: (optax.sgd, {"momentum": "momentum", "nesterov": "nesterov"}),
+        optimizers.RMSprop: (
+            optax.rmsprop,
+            {"decay": "rho", "momentum": "momentum", "eps": "epsilon", "centered": "centered"},
+        ),
+        optimizers.Adam: (optax.adam, ADAM),
+        optimizers.Adamax: (optax.adamax, ADAM),
+        optimizers.Nadam: (optax.nadam, ADAM),
+        optimizers.Adagrad: (
+            optax.adagrad,
+            {"initial_accumulator_value": "initial_accumulator_value", "eps": "epsilon"},
+        ),
+        optimizers.Adadelta: (optax.adadelta, {"rho": "rho", "eps": "epsilon"}),
+        optimizers.Lion: (lambda rate, **o: optax.lion(rate, weight_decay=0.0, **o), {"b1": "beta_1", "b2": "beta_2"}),
+    }
+
+    def make(self, given):
+        kind, arguments = self.kind(given)
+        if not arguments.get("momentum", True):
+            del arguments["momentum"]  # optax would keep a trace for 0
+
+        def transformation(learning_rate):
+            return kind(learning_rate, **arguments)
+
+        settable = optax.inject_hyperparams(transformation)(learning_rate=self.first_rate())
+        return nnx.Optimizer(self.model, settable, wrt=nnx.Param)
+
+    def adopt(self, given):
+        if isinstance(given, nnx.Optimizer):
+            return given
+        if isinstance(given, optax.GradientTransformation):
+            return nnx.Optimizer(self.model, given, wrt=nnx.Param)
+        raise self.unknown(given)
+
+    @property
+    def hyperparameters(self):
+        found = getattr(self.native.opt_state, "hyperparams", {})
+        if "learning_rate" not in found:
+            raise ValueError(
+                "Expected an optimizer whose learning rate can be seen and set. Received: an optax transformation that "
+                "hides it. Give the name of an optimizer, or use optax.inject_hyperparams."
+            )
+        return found
+
+    @property
+    def learning_rate(self):
+        return float(self.hyperparameters["learning_rate"][...])
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        self.hyperparameters["learning_rate"][...] = jnp.asarray(rate, self.hyperparameters["learning_rate"].dtype)
+
+    def step(self, objective, prepare, jit_compile, run_eagerly):
+        eager = run_eagerly or jit_compile is False
+
+        def update(model, optimizer, carry, batch):
+            differentiate = nnx.value_and_grad(objective, argnums=nnx.DiffState(0, nnx.Param), has_aux=True)
+            (loss, carry), gradients = differentiate(model, carry, batch)
+            leaves, structure = jax.tree.flatten(gradients)
+            leaves, taken, carry = prepare(loss, leaves, carry)
+            before = nnx.state((model, optimizer))
+            if self.decay:
+                shrink = 1 - optimizer.opt_state.hyperparams["learning_rate"][...] * self.decay
+                nnx.update(model, jax.tree.map(lambda weight: weight * shrink, nnx.state(model, nnx.Param)))
+            optimizer.update(model, jax.tree.unflatten(structure, leaves))
+            after = nnx.state((model, optimizer))
+            nnx.update((model, optimizer), jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before))
+            return carry
+
+        ready = update if eager else nnx.jit(update)
+        return lambda carry, batch: ready(self.model, self.native, carry, batch)
+
+    def get_state(self):
+        flat = nnx.to_flat_state(nnx.state(self.native))
+        return {"/".join(map(str, path)): np.asarray(value[...]) for path, value in flat}
+
+    def set_state(self, state):
+        for path, value in nnx.to_flat_state(nnx.state(self.native)):
+            value[...] = jnp.asarray(state["/".join(map(str, path))], value.dtype)
+
+
+optimizer = JaxOptimizer
+
+
+def compiled(model, function, jit_compile, run_eagerly):
+    ready = function if run_eagerly or jit_compile is False else nnx.jit(function)
+    return lambda *arguments: ready(model, *arguments)

@@ -18,10 +18,11 @@ if keras.backend.backend() == "openvino":  # from Keras' configuration file
 
 from ncps.backend import NCPSBackend  # noqa: E402
 from ncps.backends.common import register_backend  # noqa: E402
-from ncps.backends.keras import module, ops, training  # noqa: E402
+from ncps.backends.keras import models, module, ops, training  # noqa: E402
 from ncps.layers.binding import bind  # noqa: E402
 
 register_backend("keras", ops, training, module.KerasLayer)
-NCPSBackend.register("keras", "Sequential", keras.Sequential)
+NCPSBackend.register("keras", "NativeModel", models.KerasModel)
+NCPSBackend.register("keras", "Sequential", models.Sequential)
 for layer in NCPSBackend.library_layers():
     bind(layer, "keras")  # registers it with Keras, which finds the classes that its files name there only

@@ -3,6 +3,9 @@
 import keras
 import numpy as np
 
+from ncps.backends.common import no_gradients
+from ncps.backends.keras.ops import FRAMEWORK
+
 
 class LossModel(keras.Model):
     """A model whose output is the loss, so that Keras' trainer minimises any function of a batch."""
@@ -19,6 +22,8 @@ class LossModel(keras.Model):
 
 
 def training_step(model, loss, learning_rate, clip_norm):
+    if FRAMEWORK == "numpy":
+        return no_gradients()
     trainer = LossModel(model, loss)
     trainer.compile(keras.optimizers.Adam(learning_rate, epsilon=1e-7, global_clipnorm=clip_norm))
     trainer.built = True

@@ -1,29 +1,117 @@
-"""A training step with `mlx.optimizers.Adam`, compiled."""
+"""Training with `mlx.optimizers`, compiled."""
+
+from __future__ import annotations
+
+from typing import ClassVar
 
 import mlx.core as mx
-from mlx import nn, optimizers
+import numpy as np
+from mlx import nn, optimizers as own
+from mlx.utils import tree_flatten
 
+from ncps import optimizers
 from ncps.backends.mlx.ops import tensor
+from ncps.backends.optimizer import BoundOptimizer
+
+BETAS = {"betas": ("beta_1", "beta_2")}
 
 
-def training_step(model, loss, learning_rate, clip_norm):
-    optimizer = optimizers.Adam(learning_rate, eps=1e-7, bias_correction=True)
-    optimizer.init(model.trainable_parameters())
-    state = [model.state, optimizer.state, mx.random.state]
-    gradient = nn.value_and_grad(model, loss)
+def adam(learning_rate, **arguments):
+    return own.Adam(learning_rate, bias_correction=True, **arguments)
 
-    def update(*batch):
-        value, gradients = gradient(model, *batch)
-        if clip_norm is not None:
-            gradients, _ = optimizers.clip_grad_norm(gradients, clip_norm)
-        optimizer.update(model, gradients)
-        return value
 
-    compiled = mx.compile(update, inputs=state, outputs=state)
+class MLXOptimizer(BoundOptimizer):
+    """An `mlx.optimizers.Optimizer`."""
 
-    def step(*batch):
-        value = compiled(*(tensor(x) for x in batch))
-        mx.eval(value, state)
-        return value
+    FRAMEWORK = "mlx"
+    KINDS: ClassVar = {
+        optimizers.SGD: (own.SGD, {"momentum": "momentum", "nesterov": "nesterov"}),
+        optimizers.RMSprop: (own.RMSprop, {"alpha": "rho", "eps": "epsilon"}),
+        optimizers.Adam: (adam, {**BETAS, "eps": "epsilon"}),
+        optimizers.Adamax: (own.Adamax, {**BETAS, "eps": "epsilon"}),
+        optimizers.Adagrad: (own.Adagrad, {"eps": "epsilon"}),
+        optimizers.Adadelta: (own.AdaDelta, {"rho": "rho", "eps": "epsilon"}),
+        optimizers.Lion: (own.Lion, BETAS),
+    }
 
-    return step
+    def make(self, given):
+        kind, arguments = self.kind(given)
+        made = kind(self.first_rate(), **arguments)
+        made.init(self.model.trainable_parameters())
+        if isinstance(given, optimizers.Adagrad):  # it begins with 0 where Keras has an argument
+            for path, value in tree_flatten(made.state):
+                if path.endswith(".v"):
+                    put(made.state, path, mx.full(value.shape, given.initial_accumulator_value, value.dtype))
+        return made
+
+    def adopt(self, given):
+        if not isinstance(given, own.Optimizer):
+            raise self.unknown(given)
+        given.init(self.model.trainable_parameters())
+        return given
+
+    @property
+    def learning_rate(self):
+        return float(self.native.learning_rate.item())
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        self.native.learning_rate = rate
+
+    def step(self, objective, prepare, jit_compile, run_eagerly):
+        model, optimizer = self.model, self.native
+        differentiate = nn.value_and_grad(model, objective)
+        state = [model.state, optimizer.state, mx.random.state]
+
+        def update(carry, batch):
+            (loss, carry), gradients = differentiate(model, carry, batch)
+            paths, leaves = zip(*tree_flatten(gradients), strict=True)
+            leaves, taken, carry = prepare(loss, leaves, carry)
+            before = dict(tree_flatten([model.trainable_parameters(), optimizer.state]))
+            if self.decay:
+                shrink = 1 - optimizer.learning_rate * self.decay
+                for path, weight in tree_flatten(model.trainable_parameters()):
+                    put(model, path, weight * shrink)
+            for path, gradient in zip(paths, leaves, strict=True):
+                put(gradients, path, gradient)
+            optimizer.update(model, gradients)
+            for path, new in tree_flatten([model.trainable_parameters(), optimizer.state]):
+                put([model, optimizer.state], path, mx.where(taken, new, before[path]))
+            return carry
+
+        ready = update if run_eagerly or jit_compile is False else mx.compile(update, inputs=state, outputs=state)
+
+        def step(carry, batch):
+            carry = ready(carry, batch)
+            mx.eval(carry, state)
+            return carry
+
+        return step
+
+    def get_state(self):
+        return {path: np.array(value) for path, value in tree_flatten(self.native.state)}
+
+    def set_state(self, state):
+        for path, value in tree_flatten(self.native.state):
+            put(self.native.state, path, tensor(state[path]).astype(value.dtype))
+
+
+optimizer = MLXOptimizer
+
+
+def put(tree, path, value):
+    """Sets a leaf of a tree of dictionaries and modules in its place, where compiled functions look for it."""
+    *parents, last = path.split(".")
+    for name in parents:
+        tree = tree[int(name) if isinstance(tree, list) else name]
+    tree[last] = value
+
+
+def compiled(model, function, jit_compile, run_eagerly):
+    def run(*arguments):
+        return function(model, *arguments)
+
+    if run_eagerly or jit_compile is False:
+        return run
+    state = [model.state, mx.random.state]
+    return mx.compile(run, inputs=state, outputs=state)

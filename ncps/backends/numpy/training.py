@@ -3,5 +3,9 @@
 from ncps.backends.common import no_gradients
 
 
-def training_step(model, loss, learning_rate, clip_norm):
+def optimizer(model, given):
     return no_gradients()
+
+
+def compiled(model, function, jit_compile, run_eagerly):
+    return lambda *arguments: function(model, *arguments)

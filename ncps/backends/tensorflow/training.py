@@ -1,23 +1,126 @@
-"""A training step with TensorFlow's own Adam, traced."""
+"""Training with TensorFlow's own optimizers, traced. Keras' would take Keras' variables only."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
 import tensorflow as tf
 
-from ncps.backends.tensorflow.ops import tensor
+from ncps import optimizers, tree
+from ncps.backends.optimizer import BoundOptimizer
+
+own = tf.compat.v1.train
 
 
-def training_step(model, loss, learning_rate, clip_norm):
-    # Keras' optimizers take Keras' variables only; this is TensorFlow's own, with the same formula.
-    optimizer = tf.compat.v1.train.AdamOptimizer(learning_rate, epsilon=1e-7)
+def sgd(learning_rate, momentum, nesterov):
+    if momentum:
+        return own.MomentumOptimizer(learning_rate, momentum, use_nesterov=nesterov)
+    return own.GradientDescentOptimizer(learning_rate)
 
-    @tf.function(reduce_retracing=True, autograph=False)  # there is nothing to rewrite in what is written with ops
-    def update(*batch):
-        with tf.GradientTape() as tape:
-            value = loss(model, *batch)
-        variables = model.trainable_variables
-        gradients = tape.gradient(value, variables)
-        if clip_norm is not None:
-            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm)
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return value
 
-    return lambda *batch: update(*(tensor(x) for x in batch))
+class TensorflowOptimizer(BoundOptimizer):
+    """A `tf.compat.v1.train.Optimizer`, which has the same formulas as Keras'."""
+
+    FRAMEWORK = "tensorflow"
+    KINDS: ClassVar = {
+        optimizers.SGD: (sgd, {"momentum": "momentum", "nesterov": "nesterov"}),
+        optimizers.RMSprop: (
+            own.RMSPropOptimizer,
+            {"decay": "rho", "momentum": "momentum", "epsilon": "epsilon", "centered": "centered"},
+        ),
+        optimizers.Adam: (own.AdamOptimizer, {"beta1": "beta_1", "beta2": "beta_2", "epsilon": "epsilon"}),
+        optimizers.Adagrad: (own.AdagradOptimizer, {"initial_accumulator_value": "initial_accumulator_value"}),
+        optimizers.Adadelta: (own.AdadeltaOptimizer, {"rho": "rho", "epsilon": "epsilon"}),
+    }
+
+    def make(self, given):
+        kind, arguments = self.kind(given)
+        self.rate = tf.Variable(self.first_rate(), trainable=False, dtype=tf.float32)
+        return kind(self.rate, **arguments)
+
+    def adopt(self, given):
+        if not isinstance(given, own.Optimizer):
+            raise self.unknown(given)
+        self.rate = None
+        return given
+
+    @property
+    def learning_rate(self):
+        if self.rate is None:
+            raise ValueError(
+                "Expected an optimizer whose learning rate can be seen and set. Received: one of tf.compat.v1.train, "
+                "which keeps it. Give the name of an optimizer or one of ncps.optimizers."
+            )
+        return float(self.rate.numpy())
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        assert self.learning_rate is not None
+        self.rate.assign(rate)
+
+    def make_slots(self):
+        """Makes the optimizer's variables, which a branch of a traced function could not."""
+        with tf.init_scope():
+            self.native._create_slots(list(self.model.trainable_variables))
+
+    def step(self, objective, prepare, jit_compile, run_eagerly):
+        model, optimizer = self.model, self.native
+        self.make_slots()
+
+        def update(carry, batch):
+            with tf.GradientTape() as tape:
+                loss, carry = objective(model, carry, batch)
+            variables = model.trainable_variables
+            found = zip(tape.gradient(loss, variables), variables, strict=True)
+            gradients, used = zip(*((tf.convert_to_tensor(g), v) for g, v in found if g is not None), strict=True)
+            gradients, taken, carry = prepare(loss, gradients, carry)
+
+            def take():
+                if self.decay:
+                    for variable in used:
+                        variable.assign(variable * (1 - self.rate * self.decay))
+                optimizer.apply_gradients(zip(gradients, used, strict=True))
+                return True
+
+            tf.cond(taken, take, lambda: True)
+            return carry
+
+        return update if run_eagerly else traced(update, jit_compile)
+
+    def get_state(self):
+        self.make_slots()
+        return {str(i): variable.numpy() for i, variable in enumerate(self.native.variables())}
+
+    def set_state(self, state):
+        self.make_slots()
+        for i, variable in enumerate(self.native.variables()):
+            variable.assign(np.asarray(state[str(i)]))
+
+
+optimizer = TensorflowOptimizer
+
+
+def traced(function, jit_compile):
+    """The function in graphs, one for all batch sizes: the first axis of what stands last, the batch, is left open."""
+    # There is nothing for AutoGraph to rewrite in what is written with ops.
+    graph = tf.function(function, autograph=False, jit_compile=jit_compile is True)
+    made = {}
+
+    def call(*arguments):
+        *carried, batch = arguments
+        tensors, structure = tree.flatten(batch)
+        key = repr(structure), *((x.dtype, *x.shape[1:]) for x in tensors)
+        if key not in made:
+            signature = tree.map(lambda x: tf.TensorSpec([None, *x.shape[1:]] if x.shape.rank else [], x.dtype), batch)
+            made[key] = graph.get_concrete_function(*carried, signature)
+        return made[key](*arguments)
+
+    return call
+
+
+def compiled(model, function, jit_compile, run_eagerly):
+    def run(*arguments):
+        return function(model, *arguments)
+
+    return run if run_eagerly else traced(run, jit_compile)

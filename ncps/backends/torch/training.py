@@ -1,20 +1,112 @@
-"""A training step with `torch.optim.Adam`."""
+"""Training with `torch.optim`."""
 
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
 import torch
 
-from ncps.backends.torch.ops import tensor
+from ncps import optimizers
+from ncps.backends.optimizer import BoundOptimizer
+
+ADAM = {"betas": ("beta_1", "beta_2"), "eps": "epsilon"}
 
 
-def training_step(model, loss, learning_rate, clip_norm):
-    optimizer = torch.optim.Adam(model.parameters(), learning_rate, eps=1e-7)
+class TorchOptimizer(BoundOptimizer):
+    """A `torch.optim.Optimizer`."""
 
-    def step(*batch):
-        optimizer.zero_grad()
-        value = loss(model, *(tensor(x) for x in batch))
-        value.backward()
-        if clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-        optimizer.step()
-        return value.detach()
+    FRAMEWORK = "torch"
+    KINDS: ClassVar = {
+        optimizers.SGD: (torch.optim.SGD, {"momentum": "momentum", "nesterov": "nesterov"}),
+        optimizers.RMSprop: (
+            torch.optim.RMSprop,
+            {"alpha": "rho", "momentum": "momentum", "eps": "epsilon", "centered": "centered"},
+        ),
+        optimizers.Adam: (torch.optim.Adam, {**ADAM, "amsgrad": "amsgrad"}),
+        optimizers.Adamax: (torch.optim.Adamax, ADAM),
+        optimizers.Nadam: (torch.optim.NAdam, ADAM),
+        optimizers.Adagrad: (
+            torch.optim.Adagrad,
+            {"initial_accumulator_value": "initial_accumulator_value", "eps": "epsilon"},
+        ),
+        optimizers.Adadelta: (torch.optim.Adadelta, {"rho": "rho", "eps": "epsilon"}),
+    }
 
-    return step
+    def __init__(self, model, given):
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+        super().__init__(model, given)
+
+    def make(self, given):
+        kind, arguments = self.kind(given)
+        return kind(self.weights, self.first_rate(), **arguments)
+
+    def adopt(self, given):
+        if not isinstance(given, torch.optim.Optimizer):
+            raise self.unknown(given)
+        held = {id(weight) for group in given.param_groups for weight in group["params"]}
+        if not held & {id(weight) for weight in self.weights}:
+            raise ValueError(
+                "Expected a torch.optim.Optimizer of this model's parameters. Received: one of others. Build the model "
+                "first (call it once, or give input_size=), then make the optimizer from model.parameters()."
+            )
+        return given
+
+    @property
+    def learning_rate(self):
+        return float(self.native.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        for group in self.native.param_groups:
+            group["lr"] = rate
+
+    def step(self, objective, prepare, jit_compile, run_eagerly):
+        model = torch.compile(self.model) if jit_compile is True and not run_eagerly else self.model
+
+        def step(carry, batch):
+            self.native.zero_grad()
+            loss, carry = objective(model, carry, batch)
+            loss.backward()
+            used = [weight for weight in self.weights if weight.grad is not None]
+            with torch.no_grad():
+                gradients, taken, carry = prepare(loss.detach(), [weight.grad for weight in used], carry)
+                if taken:
+                    for weight, gradient in zip(used, gradients, strict=True):
+                        weight.grad = gradient
+                    if self.decay:
+                        torch._foreach_mul_(used, 1 - self.learning_rate * self.decay)
+                    self.native.step()
+            return carry
+
+        return step
+
+    def get_state(self):
+        state = self.native.state_dict()["state"]
+        return {
+            f"{number}/{name}": torch.as_tensor(value).detach().cpu().numpy()
+            for number, values in state.items()
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def set_state(self, state):
+        own = self.native.state_dict()
+        kept = {}
+        for path, array in state.items():
+            number, name = path.split("/")
+            kept.setdefault(int(number), {})[name] = torch.tensor(np.asarray(array))
+        self.native.load_state_dict({"state": kept, "param_groups": own["param_groups"]})
+
+
+optimizer = TorchOptimizer
+
+
+def compiled(model, function, jit_compile, run_eagerly):
+    ready = torch.compile(model) if jit_compile is True and not run_eagerly else model
+
+    def run(*arguments):
+        with torch.no_grad():
+            return function(ready, *arguments)
+
+    return run

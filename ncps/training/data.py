@@ -1,0 +1,278 @@
+"""Batches out of whatever holds the data: arrays, tuples and dictionaries of them, generators, frameworks' loaders."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ncps import tree
+from ncps.seeds import generator_for
+
+Tree = Any
+
+
+class Batch(NamedTuple):
+    """Inputs, targets and sample weights; the last two may be None."""
+
+    x: Tree
+    y: Tree = None
+    sample_weight: Any = None
+
+
+class Arrays:
+    """Batches of rows of arrays.
+
+    Args:
+        x: an array (samples, ...), or a tuple, list or dictionary of some.
+        y: targets, of any such structure, or None.
+        sample_weight: (samples,) or (samples, T), or None.
+        batch_size: rows of a batch; the last may have fewer.
+        shuffle: whether every pass goes through the rows in a new order, which `ncps.set_seed` makes repeatable.
+        class_weight: factor of each class, for targets that are numbers of classes or one-hot.
+
+    Raises:
+        ValueError: the lengths differ, or there are no rows.
+    """
+
+    def __init__(
+        self,
+        x: Tree,
+        y: Tree = None,
+        sample_weight: Any = None,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
+        self.data = Batch(*(tree.map(rows, part) for part in (x, y, sample_weight)))
+        self.length = check_lengths(self.data)
+        if class_weight is not None:
+            self.data = self.data._replace(sample_weight=class_weights(self.data.y, class_weight, self.data[2]))
+        self.batch_size = 32 if batch_size is None else check_batch_size(batch_size)
+        self.passes = itertools.count() if shuffle else None
+
+    @property
+    def steps(self) -> int:
+        """Number of batches."""
+        return -(-self.length // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = None
+        if self.passes is not None:
+            order = generator_for(next(self.passes), "order of the samples").permutation(self.length)
+        for start in range(0, self.length, self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            index = chosen if order is None else order[chosen]
+            yield Batch(*(tree.map(lambda array: array[index], part) for part in self.data))  # noqa: B023 - used at once
+
+    def split(self, share: float) -> tuple[Arrays, Arrays]:
+        """All but the last rows, and this share of them at the end, as Keras does it: before any shuffling.
+
+        Raises:
+            ValueError: one of the two would be empty.
+        """
+        first = int(self.length * (1 - share))
+        if not 0 < first < self.length:
+            raise ValueError(
+                f"Expected a validation_split that leaves samples for both. Received: validation_split={share!r} of "
+                f"{self.length} samples."
+            )
+        parts = [
+            Batch(*(tree.map(lambda array: array[chosen], part) for part in self.data))  # noqa: B023 - used at once
+            for chosen in (slice(first), slice(first, None))
+        ]
+        return (
+            Arrays(*parts[0], batch_size=self.batch_size, shuffle=self.passes is not None),
+            Arrays(*parts[1], batch_size=self.batch_size),
+        )
+
+
+class Batches:
+    """Batches as a generator, a `torch.utils.data.DataLoader`, a `tf.data.Dataset` or any iterable gives them.
+
+    Args:
+        batches: gives ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
+        steps: number of batches of a pass; None for all. A generator goes on where the last pass ended.
+        class_weight: factor of each class.
+
+    Raises:
+        ValueError: a pass finds no batch, or fewer than `steps`.
+    """
+
+    def __init__(
+        self, batches: Iterable[Any], steps: int | None = None, class_weight: Mapping[int, float] | None = None
+    ) -> None:
+        self.batches, self.class_weight = batches, class_weight
+        self.given = steps
+        self.rest: Iterator[Any] | None = None
+        self.once = iter(batches) is batches  # a generator cannot begin again
+
+    @property
+    def steps(self) -> int | None:
+        """Number of batches, None if it will show."""
+        return self.given or (len(self.batches) if hasattr(self.batches, "__len__") else None)
+
+    def __iter__(self) -> Iterator[Batch]:
+        count = 0
+        if self.rest is None or not self.given:
+            self.rest = iter(self.batches)
+        while self.given is None or count < self.given:
+            found = next(self.rest, END)
+            if found is END and not self.once and self.given and count == 0:  # the pass before used up the last
+                self.rest = iter(self.batches)
+                found = next(self.rest, END)
+            if found is END:
+                break
+            count += 1
+            yield self.batch(found)
+        if count == 0 or (self.given and count < self.given):
+            raise ValueError(
+                f"Expected {self.given or 'at least one'} batches from the data. Received: {count}. A generator can be "
+                "passed through once: give steps_per_epoch, or an iterable that can begin again."
+            )
+
+    def batch(self, found: Any) -> Batch:
+        """The batch in what the iterable gave."""
+        parts = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        if len(parts) > len(Batch._fields):
+            raise ValueError(f"Expected batches x, (x, y) or (x, y, sample_weight). Received: {len(parts)} parts")
+        batch = Batch(*(tree.map(array_of, part) for part in parts))
+        check_lengths(batch)
+        if self.class_weight is not None:
+            batch = batch._replace(sample_weight=class_weights(batch.y, self.class_weight, batch.sample_weight))
+        return batch
+
+
+END = object()
+
+
+def batches_of(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    batch_size: int | None = None,
+    shuffle: bool = False,
+    steps: int | None = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> Arrays | Batches:
+    """The batches of what a user gives to `fit`.
+
+    Raises:
+        TypeError: `x` holds no data.
+        ValueError: an iterable of batches comes with targets of its own, or arrays are empty or of different length.
+    """
+    if is_arrays(x):
+        data = Arrays(x, y, sample_weight, batch_size, shuffle, class_weight)
+        return data if steps is None else Batches(Repeated(data), steps)
+    numbers = isinstance(x, (tuple, list)) and not any(isinstance(part, (tuple, list, Mapping)) for part in x)
+    if numbers or isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
+        raise TypeError(
+            "Expected arrays, a tuple or dictionary of arrays, a generator, a DataLoader or a Dataset. Received: "
+            f"{type(x).__qualname__}"
+        )
+    if y is not None or sample_weight is not None:
+        raise ValueError("Expected y and sample_weight inside of the batches that x gives. Received: both apart.")
+    return Batches(x, steps, class_weight)
+
+
+class Repeated:
+    """Passes through the same batches without end."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        while True:
+            yield from self.batches
+
+
+def is_arrays(x: Any) -> bool:
+    """Whether `x` is an array or a tuple, list or dictionary of some, and not something that gives batches."""
+    if isinstance(x, Mapping):
+        return len(x) > 0 and all(map(is_arrays, x.values()))
+    if isinstance(x, (tuple, list)):
+        return len(x) > 0 and all(hasattr(part, "shape") for part in x)
+    return hasattr(x, "shape") and hasattr(x, "__getitem__")
+
+
+def rows(value: Any) -> np.ndarray:
+    """An array of samples.
+
+    Raises:
+        ValueError: it has no axis of samples.
+    """
+    array = array_of(value)
+    if array.ndim == 0:
+        raise ValueError(f"Expected arrays whose first axis are the samples. Received: {value!r}")
+    return array
+
+
+def array_of(value: Any) -> np.ndarray:
+    """What any framework holds, as an array of NumPy."""
+    if hasattr(value, "detach"):  # a torch tensor, wherever it lies
+        value = value.detach().cpu()
+    return np.asarray(value)
+
+
+def check_lengths(batch: Batch) -> int:
+    """The number of samples, the same for all arrays.
+
+    Raises:
+        ValueError: it is not, or is 0.
+    """
+    lengths = {name: [len(array) for array in tree.flatten(part)[0]] for name, part in batch._asdict().items()}
+    found = {length for part in lengths.values() for length in part}
+    if len(found) != 1:
+        shown = ", ".join(f"{name} {', '.join(map(str, part))}" for name, part in lengths.items() if part)
+        raise ValueError(f"Expected the same number of samples in x, y and sample_weight. Received: {shown or 'none'}")
+    (length,) = found
+    if length == 0:
+        raise ValueError("Expected at least one sample. Received: arrays of length 0.")
+    return length
+
+
+def check_batch_size(size: Any) -> int:
+    """`size` if it is a whole number above 0.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        raise ValueError(f"Expected batch_size to be a whole number from 1. Received: batch_size={size!r}")
+    return int(size)
+
+
+def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = None) -> np.ndarray:
+    """The weight of each target's class, times the sample's own.
+
+    Raises:
+        ValueError: the targets are no classes.
+    """
+    if not isinstance(y, np.ndarray) or not (y.ndim == 1 or (y.ndim >= 2 and y.dtype.kind in "iub") or y.ndim == 2):
+        raise ValueError("Expected one array of classes or one-hot targets where class_weight is given.")
+    if y.ndim >= 2:
+        y = y[..., 0] if y.shape[-1] == 1 else y.argmax(-1)
+    table = np.ones(max([*weights, int(y.max())]) + 1, np.float32)
+    for number, weight in weights.items():
+        table[number] = weight
+    factors = table[y.astype(np.int64)]
+    return factors if sample_weight is None else factors * np.asarray(sample_weight, np.float32)
+
+
+def call_arguments(call: Callable[..., Any], x: Tree) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and named arguments of a model's `call` for the inputs `x` of a batch.
+
+    An array is the first argument. A tuple gives the first arguments in order, such as sequences, timespans and mask; a
+    dictionary gives arguments by name. Where `call` has not so many or no such names, the whole is its first argument.
+    """
+    parameters = [p for name, p in inspect.signature(call).parameters.items() if name != "training"]
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if isinstance(x, Mapping):
+        names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+        return ((), dict(x)) if set(x) <= names else ((x,), {})
+    if isinstance(x, (tuple, list)):
+        return (tuple(x), {}) if 1 < len(x) <= len(positional) else ((x,), {})
+    return (x,), {}

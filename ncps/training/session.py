@@ -1,0 +1,190 @@
+"""The one loop of training, testing and predicting, over what each backend supplies: a step and a compiler."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from ncps import ops, tree
+from ncps.backend import NCPSBackend, backend_scope, training_mode
+from ncps.callbacks import CallbackList
+from ncps.training.data import Batch, call_arguments
+from ncps.training.measures import Measures
+from ncps.training.steps import Carry, counters, prepare
+
+Tree = Any
+Numbers = dict[str, float]
+
+
+class Session:
+    """What `compile` and `fit` keep with a model, and the loops over batches.
+
+    For the model's framework it is nothing: equal to any other, and empty in a copy of the model.
+    """
+
+    def __init__(self) -> None:
+        self.arguments: dict[str, Any] = {}  # of `compile`
+        self.measures: Measures | None = None
+        self.optimizer: Any = None  # data, and once the model is built that of its framework
+        self.functions: dict[str, Callable[..., Any]] = {}
+        self.history: Any = None
+        self.stop = False
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Session)
+
+    def __hash__(self) -> int:
+        return hash(Session)
+
+    def __reduce__(self) -> Any:
+        return Session, ()
+
+    # -- loops
+
+    def train(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Numbers:
+        """One pass of training through the data: the loss and the metrics."""
+        carry, wanted = self.start(), chain.listen_to("on_train_batch_end")
+        for i, batch in enumerate(data):
+            chain.on_train_batch_begin(i)
+            self.optimizer.follow_schedule()
+            carry = self.function(model, "train_step")(carry, tensors(batch))
+            read = functools.partial(self.read, carry)
+            chain.on_train_batch_end(i, read() if wanted else None)
+            advance(i, read)
+        return self.read(carry)
+
+    def test(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Numbers:
+        """One pass without: the loss and the metrics."""
+        chain.on_test_begin()
+        carry, wanted = self.start(), chain.listen_to("on_test_batch_end")
+        for i, batch in enumerate(data):
+            chain.on_test_batch_begin(i)
+            carry = self.function(model, "test_step")(carry, tensors(batch))
+            read = functools.partial(self.read, carry)
+            chain.on_test_batch_end(i, read() if wanted else None)
+            advance(i, read)
+        results = self.read(carry)
+        chain.on_test_end(results)
+        return results
+
+    def predict(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Tree:
+        """The outputs for all batches, as NumPy arrays."""
+        chain.on_predict_begin()
+        parts = []
+        for i, batch in enumerate(data):
+            chain.on_predict_batch_begin(i)
+            outputs = self.function(model, "predict_step")(tensors(batch.x))
+            parts.append(tree.map(ops.convert_to_numpy, outputs))
+            chain.on_predict_batch_end(i, {"outputs": parts[-1]})
+            advance(i, None)
+        chain.on_predict_end()
+        return tree.map(lambda *each: np.concatenate(each), *parts)
+
+    # -- the steps that backends differentiate and compile
+
+    def train_step(self, model: Any, carry: Carry, batch: Batch) -> tuple[Any, Carry]:
+        """The loss of a batch, to be differentiated, and the sums with it."""
+        return self.measured(model, carry, batch, training=True)
+
+    def test_step(self, model: Any, carry: Carry, batch: Batch) -> Carry:
+        """The sums with one more batch."""
+        return self.measured(model, carry, batch, training=False)[1]
+
+    def predict_step(self, model: Any, x: Tree) -> Tree:
+        """The outputs of a batch."""
+        return forward(model, x, training=False)[0]
+
+    def measured(self, model: Any, carry: Carry, batch: Batch, training: bool) -> tuple[Any, Carry]:
+        """The loss of a batch, and the sums with it."""
+        assert self.measures is not None
+        outputs, mask = forward(model, batch.x, training)
+        loss = self.measures.value(batch.y, outputs, batch.sample_weight, mask)
+        sums = self.measures.update(carry["sums"], loss, batch.y, outputs, batch.sample_weight, mask)
+        return loss, {**carry, "sums": sums}
+
+    def function(self, model: Any, name: str) -> Callable[..., Any]:
+        """The compiled step of a name, made when it is first asked for."""
+        if name not in self.functions:
+            options = {key: self.arguments.get(key, value) for key, value in COMPILATION.items()}
+            if name == "train_step":
+                ready = functools.partial(prepare, self.optimizer.given)
+                self.functions[name] = self.optimizer.step(self.train_step, ready, **options)
+            else:
+                self.functions[name] = NCPSBackend.active_ops()["compiled"](model, getattr(self, name), **options)
+        return self.functions[name]
+
+    # -- around the steps
+
+    def build(self, model: Any, batch: Batch) -> None:
+        """Builds the model by a call with this batch, and assigns the metrics to its outputs."""
+        if model.built and (self.measures is None or self.measures.metrics is not None):
+            return
+        outputs, _ = forward(model, tensors(batch.x), training=False)
+        for layer in model.layers_within():
+            if getattr(layer, "stateful", False):
+                layer.reset_state()
+        if self.measures is not None:
+            self.measures.arrange(outputs)
+
+    def bind_optimizer(self, model: Any) -> None:
+        """Makes the framework's own optimizer, for the weights of a model that is built."""
+        if not hasattr(self.optimizer, "native"):
+            self.optimizer = NCPSBackend.active_ops()["optimizer"](model, self.optimizer)
+
+    def start(self) -> Carry:
+        """What is carried through the steps, before the first."""
+        assert self.measures is not None
+        return tensors({**counters(), "sums": self.measures.start()})
+
+    def read(self, carry: Carry) -> Numbers:
+        """The loss and the metrics.
+
+        Raises:
+            FloatingPointError: a step was not taken, since its loss or gradients were not finite.
+        """
+        assert self.measures is not None
+        found = tree.map(ops.convert_to_numpy, carry)
+        if found["healthy"] != found["steps"]:
+            raise not_finite(int(found["healthy"]) + 1)
+        with backend_scope("numpy"):  # frameworks would compile these few operations
+            return self.measures.results(found["sums"])
+
+
+def not_finite(step: int) -> FloatingPointError:
+    """The error for a step of this epoch that was not taken."""
+    return FloatingPointError(
+        f"The loss or its gradient became NaN or infinite in step {step} of this epoch; the weights are as they were "
+        "before it. Try a smaller learning rate, gradient clipping (global_clipnorm=1.0), or a loss from logits; look "
+        "for NaN in the data, and with ncps.inspect in the network."
+    )
+
+
+COMPILATION = {"jit_compile": "auto", "run_eagerly": False}
+
+
+def silent(step: int, read: Any) -> None:
+    """Shows nothing after a step."""
+
+
+def tensors(arrays: Tree) -> Tree:
+    """Arrays as tensors of the active backend."""
+    return tree.map(ops.convert_to_tensor, arrays)
+
+
+def forward(model: Any, x: Tree, training: bool) -> tuple[Tree, Any]:
+    """The outputs for the inputs of a batch, and the mask among these."""
+    args, kwargs = call_arguments(model.call, x)
+    bound = inspect.signature(model.call).bind_partial(*args, **kwargs).arguments
+    if takes_training(model):
+        kwargs["training"] = training
+    with training_mode(training):
+        return model(*args, **kwargs), bound.get("mask")
+
+
+def takes_training(model: Any) -> bool:
+    """Whether the model's `call` has an argument `training`."""
+    return "training" in inspect.signature(model.call).parameters

@@ -8,6 +8,7 @@ from ncps import (
     metrics as metrics,
     ops as ops,
     optimizers as optimizers,
+    saving as saving,
     viz as viz,
     wirings as wirings,
 )
@@ -15,6 +16,7 @@ from ncps._version import __version__ as __version__
 from ncps.backend import NCPSBackend as NCPSBackend, backend_scope as backend_scope
 from ncps.errors import UnsupportedOperationError as UnsupportedOperationError
 from ncps.models import Model as Model, Sequential as Sequential
+from ncps.saving import convert as convert
 from ncps.seeds import set_seed as set_seed
 from ncps.serialization import register_serializable as register_serializable
 from ncps.training import training_step as training_step

@@ -422,7 +422,8 @@ class AverageWeights(Callback):
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Begins anew."""
-        self.average, self.steps = None, 0
+        self.average: list[np.ndarray] = []
+        self.steps = 0
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Takes the weights into the average."""
@@ -433,7 +434,7 @@ class AverageWeights(Callback):
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Sets the average."""
-        if self.average is not None:
+        if self.average:
             self.model.set_weights(self.average)
 
 

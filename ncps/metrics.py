@@ -301,7 +301,7 @@ class FunctionMetric(MeanMetric):
     @property
     def name(self) -> str:
         """The function's."""
-        return getattr(self.function, "name", None) or getattr(self.function, "__name__", "metric")
+        return getattr(self.function, "__name__", "metric")
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """What the function returns."""

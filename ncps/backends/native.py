@@ -11,6 +11,7 @@ A native base makes a layer the framework's own module; it provides
 - ``native_result(outputs, state)`` and ``native_state(state)``: how layers return states, and cells their first one;
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
 - ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs that hides the values of x;
+- ``build_shape()``: the shape of the inputs that the layer was built for, None before;
 - ``reopen()``: lets a built layer be built again;
 - ``input_type()``: the type that inputs are converted to, None for any;
 - ``native_dtype()``, ``native_config()`` and ``bound(layer)``, called once for each bound class.
@@ -35,6 +36,7 @@ class NativeLayer:
         anchor_weight: Callable[[], Any]
         arguments: Callable[[], list[str]]
         _anchor: tuple[str, ...]
+        _shape_built_for: Any
 
     def __init__(self, name: str | None = None, dtype: Any = None, **unknown: Any) -> None:
         super().__init__()
@@ -95,6 +97,9 @@ class NativeLayer:
     def is_traced(self, x: Any) -> bool:
         return False
 
+    def build_shape(self) -> Any:
+        return self._shape_built_for
+
     def reopen(self) -> None:
         pass
 
@@ -106,9 +111,10 @@ class NativeLayer:
         def build(self: Any, input_shape: Any) -> None:
             if self.built:
                 return
+            input_shape = input_shape if isinstance(input_shape, dict) else tuple(input_shape)
             with self.whole_or_not_at_all(), self.scope():
-                inner(self, input_shape if isinstance(input_shape, dict) else tuple(input_shape))
-            self.built = True
+                inner(self, input_shape)
+            self.built, self._shape_built_for = True, input_shape
             self.find_anchor()
 
         layer.build = build

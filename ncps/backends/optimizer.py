@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ncps.errors import UnsupportedOperationError
 from ncps.optimizers import Optimizer
 
@@ -68,6 +70,20 @@ class BoundOptimizer:
     def set_state(self, state: dict[str, Any]) -> None:
         """Sets it."""
         raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """What goes into a file: all that the optimizer remembers, and the number of steps."""
+        return {**self.get_state(), "iterations": np.int64(self.iterations), "rate": np.float64(self.learning_rate)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned.
+
+        Raises:
+            KeyError: something is missing.
+        """
+        own = {name: array for name, array in state.items() if name not in ("iterations", "rate")}
+        self.iterations, self.learning_rate = int(state["iterations"]), float(state["rate"])
+        self.set_state(own)
 
     def follow_schedule(self) -> None:
         """Before each step: sets the learning rate if that is a function of their number."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ncps import initializers, ops, seeds, tree
+from ncps import allowance, initializers, ops, seeds, tree
 from ncps.backend import active, backend_scope
 from ncps.layers.binding import LayerMeta
 from ncps.serialization import deserialize, serialize
@@ -17,7 +18,8 @@ from ncps.serialization import deserialize, serialize
 Tensor = Any
 Shape = Sequence[int | None]
 HIDDEN = (AttributeError, NotImplementedError, RuntimeError, TypeError)  # what frameworks raise for values they hide
-BUILT = ("built", "_non_negative", "_anchor")  # what building changes, beside weights and layers
+BYTES_OF_A_LAYER = 10_000  # about, with what frameworks keep of it
+BUILT = ("built", "_non_negative", "_anchor", "_shape_built_for")  # what building changes, beside weights and layers
 
 
 class Weight(NamedTuple):
@@ -65,6 +67,7 @@ class Layer(metaclass=LayerMeta):
         make_buffer: Callable[[np.ndarray], Any]
         make_state: Callable[[Any], Any]
         makes_states_at_build: Callable[[], bool]
+        build_shape: Callable[[], Any]
         read_state: Callable[[str], Any]
         write_state: Callable[[str, Any], None]
         capturable: Callable[[Any], Any]
@@ -100,6 +103,8 @@ class Layer(metaclass=LayerMeta):
         self._layer_index = seeds.next_layer_index() if self.takes_seed else -1
         self._non_negative: tuple[str, ...] = ()
         self._anchor: tuple[str, ...] = ()
+        self._shape_built_for: Any = None
+        allowance.spend(BYTES_OF_A_LAYER)
 
     # -- what a layer writes
 
@@ -137,13 +142,16 @@ class Layer(metaclass=LayerMeta):
         """
         if constraint not in (None, "non_negative"):
             raise ValueError(f"Expected constraint=None or 'non_negative'. Received: {constraint!r}")
+        if constraint:
+            self._non_negative = (*self._non_negative, name)
+        allowance.spend(8 * math.prod(shape))
+        if allowance.is_limited():  # a file has the values
+            return self.make_weight(name, np.zeros(shape), trainable, constraint)
         draw = initializers.get(initializer)
         generator = seeds.generator_for(self._layer_index, name, getattr(draw, "seed", None))
         value = np.asarray(draw(tuple(shape), generator), np.float64)
         if value.shape != tuple(shape):
             raise ValueError(f"Expected initial values of shape {tuple(shape)} for {name!r}. Received: {value.shape}")
-        if constraint:
-            self._non_negative = (*self._non_negative, name)
         return self.make_weight(name, value, trainable, constraint)
 
     def add_seed_generator(self, seed: int | None) -> None:
@@ -441,6 +449,7 @@ def check_size(name: str, value: Any) -> int:
         raise TypeError(f"Expected {name} to be an integer. Received: {value!r}")
     if value < 1:
         raise ValueError(f"Expected {name} to be at least 1. Received: {value!r}")
+    allowance.spend(8 * int(value))
     return int(value)
 
 

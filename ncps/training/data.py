@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +113,7 @@ class Batches:
     @property
     def steps(self) -> int | None:
         """Number of batches, None if it will show."""
-        return self.given or (len(self.batches) if hasattr(self.batches, "__len__") else None)
+        return self.given or (len(self.batches) if isinstance(self.batches, Sized) else None)
 
     def __iter__(self) -> Iterator[Batch]:
         count = 0

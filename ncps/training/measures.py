@@ -57,7 +57,7 @@ class Measures:
             for i, chosen in enumerate(per_output):
                 for name, metric in chosen if isinstance(chosen, list) else [chosen] if chosen else []:
                     found.append((f"{names[i]}_{name}" if len(names) > 1 else name, metric, i, weighted))
-        self.metrics = [(unique(name, i, found), *rest) for i, (name, *rest) in enumerate(found)]  # type: ignore[misc]
+        self.metrics = [(unique(name, i, found), *rest) for i, (name, *rest) in enumerate(found)]
 
     def value(self, y: Tree, outputs: Tree, sample_weight: Any, mask: Any) -> Tensor:
         """The loss of a batch.

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ncps import optimizers
+from ncps import optimizers, saving
 from ncps.callbacks import CallbackList, History
 from ncps.training.data import Arrays, Batch, Batches, batches_of
 from ncps.training.measures import Measures
 from ncps.training.session import Session, silent
 
-Weights = Mapping[int, float] | None
+ClassWeight = Mapping[int, float] | None
+PathLike = str | os.PathLike[str]
 
 
 class Trainer:
@@ -99,7 +101,7 @@ class Trainer:
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: Weights = None,
+        class_weight: ClassWeight = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
@@ -166,7 +168,12 @@ class Trainer:
         return session.history
 
     def train_on_batch(
-        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Weights = None, return_dict: bool = False
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: ClassWeight = None,
+        return_dict: bool = False,
     ) -> Any:
         """One step on one batch: its loss and metrics, in the form of `evaluate`."""
         session, data = self.compiled_session(), Arrays(x, y, sample_weight, WHOLE, class_weight=class_weight)
@@ -244,6 +251,35 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         return self.predict(x, WHOLE, 0)
+
+    # -- files
+
+    def save(self, path: PathLike, optimizer: bool = False) -> None:
+        """Writes the model into a file, see `ncps.saving.save`."""
+        saving.save(self, path, optimizer)
+
+    def save_weights(self, path: PathLike) -> None:
+        """Writes the weights into a file, see `ncps.saving.save_weights`."""
+        saving.save_weights(self, path)
+
+    def load_weights(self, path: PathLike, strict: bool = True) -> list[str]:
+        """Sets the weights from a file, see `ncps.saving.load_weights`."""
+        return saving.load_weights(self, path, strict)
+
+    @property
+    def compile_arguments(self) -> dict[str, Any]:
+        """What `compile` was given, empty before."""
+        return self.session.arguments
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """What the optimizer remembers, as NumPy arrays; empty before any training."""
+        return self.optimizer.state() if hasattr(self.optimizer, "native") else {}
+
+    def set_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Sets it in a model that is built and compiled."""
+        with self.scope():
+            self.compiled_session().bind_optimizer(self)
+            self.optimizer.restore(state)
 
     # -- helpers
 

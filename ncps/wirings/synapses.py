@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ncps import allowance
+
 Pair = tuple[int, int]
 
 
@@ -31,6 +33,7 @@ class SynapseMatrix:
     """
 
     def __init__(self, sources: int, targets: int) -> None:
+        allowance.spend(16 * sources * targets)  # the matrix, the copy that tells what was changed, and their synapses
         self.polarities = np.zeros((sources, targets), dtype=np.int32)
         self.settle()
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ncps import losses, metrics, optimizers
 from ncps.backend import backend_scope
+from ncps.backends.keras import ops
 from ncps.backends.keras.module import KerasLayer
 from ncps.backends.keras.ops import FRAMEWORK
 from ncps.naming import find
@@ -35,6 +36,20 @@ class StopsAtNaN:
             weighted_metrics=each(keras_metric, weighted_metrics),
             **options,
         )
+
+    @property
+    def compile_arguments(self):
+        return vars(self).get("_compile_arguments")
+
+    def optimizer_state(self):
+        if getattr(self.optimizer, "built", False):
+            return {str(i): np.asarray(ops.convert_to_numpy(v)) for i, v in enumerate(self.optimizer.variables)}
+        return {}
+
+    def set_optimizer_state(self, state):
+        self.optimizer.build(self.trainable_variables)
+        for i, variable in enumerate(self.optimizer.variables):
+            variable.assign(state[str(i)])
 
     def fit(self, *args, callbacks=None, **options):
         return super().fit(*args, callbacks=[*(callbacks or ()), RaisesAtNaN()], **options)

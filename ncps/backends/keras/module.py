@@ -119,6 +119,10 @@ class KerasLayer(keras.layers.Layer):
         if config and not self.defines_build():  # the layers within are built by being called
             self.compute_output_spec(keras.KerasTensor(config["input_shape"]))
 
+    def build_shape(self):
+        config = self.get_build_config() or {}
+        return next(iter((config.get("shapes_dict") or config).values()), None)
+
     def reopen(self):
         self._tracker.unlock()  # there is no public way
         self._build_shapes_dict = None

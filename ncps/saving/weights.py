@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-from safetensors.numpy import save as to_safetensors
 
 from ncps import ops
 from ncps.backend import backend_scope
 from ncps.layers.containers import Dict, List
 from ncps.layers.layer import Layer, Weight
+from ncps.saving import files
 
 Array = np.ndarray
-
-TYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U64": np.uint64,
-    "U32": np.uint32,
-    "U16": np.uint16,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
 
 
 def save_weights(layer: Any, path: str | os.PathLike[str]) -> None:
@@ -52,38 +34,63 @@ def save_weights(layer: Any, path: str | os.PathLike[str]) -> None:
     Example:
         >>> import tempfile
         >>> from pathlib import Path
-        >>> import numpy as np
         >>> from ncps.layers import Dense
         >>> source, target = Dense(2, input_size=3), Dense(2, input_size=3)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     save_weights(source, Path(folder) / "dense.safetensors")
         ...     load_weights(target, Path(folder) / "dense.safetensors")
+        []
         >>> all(np.array_equal(a, b) for a, b in zip(source.get_weights(), target.get_weights()))
         True
     """
-    # safetensors writes the memory as it lies: a transposed array would come back with its numbers in another order
-    arrays = {weight.path: np.array(weight.owner.read_weight(weight.name), order="C") for weight in weights_of(layer)}
-    write_atomically(Path(path), to_safetensors(arrays, {"format": "ncps"}))
+    files.write(path, arrays_of(layer), {"format": "ncps"})
 
 
-def load_weights(layer: Any, path: str | os.PathLike[str]) -> None:
+def arrays_of(layer: Any) -> dict[str, Array]:
+    """The weights of a built layer by path."""
+    return {weight.path: weight.owner.read_weight(weight.name) for weight in weights_of(layer)}
+
+
+def load_weights(layer: Any, path: str | os.PathLike[str], strict: bool = True) -> list[str]:
     """Sets the weights of a layer from a safetensors file, whichever backend wrote it.
 
     Args:
         layer: a built layer of any backend, or a `keras.Sequential`; the weights keep its types.
-        path: a file of `save_weights`.
+        path: a file of `save_weights` or `save`.
+        strict: whether all weights must be there, no others, and of the right shapes; else what fits is set.
+
+    Returns:
+        What differed, a line each: empty if strict.
 
     Raises:
         TypeError: `layer` is no layer.
-        ValueError: it is not built, the file is no safetensors file, or weights are missing, unexpected or of another
-            shape, all of which the message names; nothing is changed then.
+        ValueError: it is not built, the file is no safetensors file, or, if strict, weights are missing, unexpected or
+            of another shape, all of which the message names; nothing is changed then.
         OSError: the file cannot be read.
     """
     own = {weight.path: weight for weight in weights_of(layer)}
-    arrays = read_arrays(Path(path))
-    check_arrays(own, arrays, path)
+    return set_weights(own, model_arrays(files.read(path).arrays), path, strict)
+
+
+def set_weights(
+    own: Mapping[str, Weight], arrays: Mapping[str, Array], path: str | os.PathLike[str], strict: bool = True
+) -> list[str]:
+    """Sets weights from arrays of the same paths; what differed."""
+    faults = differences(own, arrays)
+    if faults and strict:
+        raise ValueError(f"Expected the weights of this model in {os.fspath(path)}. Received: {'; '.join(faults)}")
     for name, weight in own.items():
-        weight.owner.write_weight(weight.variable, arrays[name])
+        if name in arrays and arrays[name].shape == shape_of(weight):
+            weight.owner.write_weight(weight.variable, arrays[name])
+    return faults
+
+
+OPTIMIZER = "~optimizer/"  # no attribute has such a name
+
+
+def model_arrays(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of a file that are weights of the model."""
+    return {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
 
 
 def weights_of(model: Any, prefix: str = "") -> Iterator[Weight]:
@@ -147,12 +154,8 @@ def not_built(path: str) -> ValueError:
     )
 
 
-def check_arrays(own: Mapping[str, Weight], arrays: Mapping[str, Array], path: str | os.PathLike[str]) -> None:
-    """Raises unless there is one array of the right shape for every weight.
-
-    Raises:
-        ValueError: there is not; the message names all that differ.
-    """
+def differences(own: Mapping[str, Weight], arrays: Mapping[str, Array]) -> list[str]:
+    """Where arrays are not one of the right shape for every weight, a line for each."""
     faults = [f"missing: {name} {shape_of(own[name])}" for name in own if name not in arrays]
     faults += [f"unexpected: {name} {arrays[name].shape}" for name in arrays if name not in own]
     faults += [
@@ -160,58 +163,9 @@ def check_arrays(own: Mapping[str, Weight], arrays: Mapping[str, Array], path: s
         for name, weight in own.items()
         if name in arrays and arrays[name].shape != shape_of(weight)
     ]
-    if faults:
-        raise ValueError(f"Expected the weights of this model in {os.fspath(path)}. Received: {'; '.join(faults)}")
+    return faults
 
 
 def shape_of(weight: Weight) -> tuple[int, ...]:
     """Shape of a weight."""
     return tuple(weight.variable.shape)
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays in a safetensors file by name; bfloat16, which NumPy does not have, as float32.
-
-    Raises:
-        ValueError: it is no safetensors file, or holds a type that is not read here.
-    """
-    content = path.read_bytes()
-    try:
-        found = safetensors.deserialize(content)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"Expected a safetensors file. Received: {path} ({error})") from error
-    return {name: as_array(name, entry) for name, entry in found}
-
-
-def as_array(name: str, entry: Mapping[str, Any]) -> Array:
-    """One array of a safetensors file.
-
-    Raises:
-        ValueError: its type is not read here.
-    """
-    kind, content = entry["dtype"], entry["data"]
-    if kind == "BF16":  # the upper half of a float32
-        values = (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32)
-    elif kind in TYPES:
-        values = np.frombuffer(content, TYPES[kind])
-    else:
-        raise ValueError(f"Expected weights of a type out of BF16, {', '.join(TYPES)}. Received: {name} of type {kind}")
-    return values.reshape(entry["shape"])
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file so that it is there whole or as it was before, also after a crash.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path = path.resolve()  # a link stays a link
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # beside it: os.replace stays on one disk
-    try:
-        with unfinished.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,269 @@
+"""Whole models in a file, and models moved from one backend to another.
+
+A file is safetensors. Beside the weights, under their paths, its metadata has as text
+
+- ``format``: "ncps", and ``version``: the number of this format;
+- ``model``: the class and the configuration, as JSON;
+- ``build``: the shape that each layer was built for, by path;
+- ``training``: the arguments of `compile`, where the model was compiled with what can be written;
+- ``optimizer``: the backend, where the state of the optimizer is in the file.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from ncps import serialization
+from ncps.allowance import allowance
+from ncps.backend import backend_scope
+from ncps.layers.layer import Layer
+from ncps.saving import files
+from ncps.saving.files import Content, PathLike
+from ncps.saving.weights import OPTIMIZER, arrays_of, model_arrays, set_weights, weights_of
+
+VERSION = 1
+FREE, FACTOR = 2**24, 100  # bytes that a configuration may ask for: these, and so many for each of its file
+
+
+def save(model: Any, path: PathLike, optimizer: bool = False) -> None:
+    """Writes a model into one safetensors file: configuration, weights, and how it was compiled.
+
+    The file appears whole or not at all: what stood there stays until the new one is complete.
+
+    Args:
+        model: a built layer or model of any backend, or an `ncps.Sequential` under keras.
+        path: the file.
+        optimizer: whether the state of the optimizer is written too, so that training goes on as if never interrupted.
+
+    Raises:
+        TypeError: it is no layer, or an object in its configuration is of a class that is not registered.
+        ValueError: it is not built, or `optimizer` is asked for before any training.
+        OSError: the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from ncps.layers import Dense
+        >>> model = Dense(2, input_size=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(model, Path(folder) / "model.safetensors")
+        ...     again = load(Path(folder) / "model.safetensors")
+        >>> np.array_equal(again.kernel, model.kernel)
+        True
+    """
+    arrays = arrays_of(model)
+    metadata = {"format": "ncps", "version": str(VERSION), **description(model)}
+    if optimizer:
+        arrays |= {OPTIMIZER + name: array for name, array in optimizer_state(model).items()}
+        metadata["optimizer"] = json.dumps({"backend": backend_of(model)})
+    files.write(path, arrays, metadata)
+
+
+def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Keras
+    """The model in a file of `save`, on the active backend.
+
+    Nothing in a file is executed: configurations name classes, of which only registered ones are made.
+
+    Args:
+        path: the file.
+        compile: whether the model is compiled as it was, with the state of its optimizer if that is in the file and was
+            written on this backend; else the optimizer begins anew, with a warning.
+
+    Raises:
+        ValueError: the file is damaged, of another format or of a newer version, names a class that is not registered
+            (import the module that defines it), or its weights do not fit its configuration.
+        OSError: it cannot be read.
+    """
+    content = files.read(path)
+    metadata = checked(content.metadata, path)
+    with allowance(FREE + FACTOR * content.size):
+        try:
+            model = made(
+                files.read_json(metadata["model"], "the model"), files.read_json(metadata.get("build", "{}"), "build")
+            )
+        except (
+            TypeError,
+            AttributeError,
+            KeyError,
+            LookupError,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+        ) as error:
+            raise ValueError(
+                f"Expected the configuration of a model in {path}. Received: {type(error).__name__}: {error}"
+            ) from error
+    own = {weight.path: weight for weight in weights_of(model)}
+    set_weights(own, model_arrays(content.arrays), path)
+    if compile and "training" in metadata:
+        recompile(model, files.read_json(metadata["training"], "training"))
+        restore_optimizer(model, content)
+    return model
+
+
+def convert(model: Any, backend: str) -> Any:
+    """The model on another backend: the same configuration, weights, and way of training.
+
+    Args:
+        model: a built layer or model.
+        backend: where it shall live.
+
+    Returns:
+        A new model; the optimizer begins anew.
+
+    Raises:
+        TypeError: an object in its configuration is of a class that is not registered.
+        ValueError: it is not built, or nobody knows the backend.
+
+    Example:
+        >>> from ncps.layers import Dense
+        >>> convert(Dense(2, input_size=3), "numpy").bound_to
+        'numpy'
+    """
+    arrays, parts = arrays_of(model), {name: json.loads(text) for name, text in description(model).items()}
+    with backend_scope(backend):
+        again = made(parts["model"], parts["build"])
+        set_weights({weight.path: weight for weight in weights_of(again)}, arrays, f"a model of {backend!r}")
+        if "training" in parts:
+            recompile(again, parts["training"])
+    return again
+
+
+# ---- what a file says of a model
+
+
+def description(model: Any) -> dict[str, str]:
+    """Configuration, shapes and training of a model, each as JSON."""
+    found = {"model": configuration(model), "build": dict(build_shapes(model))}
+    arguments = getattr(model, "compile_arguments", None)
+    if arguments:
+        try:
+            found["training"] = serialization.serialize(arguments)
+        except TypeError as error:
+            warnings.warn(f"How the model was compiled is left out: {error} Compile it again.", stacklevel=3)
+    return {name: json.dumps(value, allow_nan=False) for name, value in found.items()}
+
+
+def configuration(model: Any) -> Any:
+    """The class and the arguments of a model; those of a Sequential under keras as ours."""
+    if isinstance(model, Layer):
+        return serialization.serialize(model)
+    return {"class_name": "Sequential", "config": {"layers": [serialization.serialize(each) for each in model.layers]}}
+
+
+def build_shapes(model: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The paths of the layers that are built, outer ones first, and the shapes that they were built for."""
+    if isinstance(model, Layer):
+        shape = model.build_shape()
+        if shape is not None:
+            yield path, shape
+        inner = model.own_layers()
+    else:
+        inner = {str(i): layer for i, layer in enumerate(model.layers)}
+    for name, layer in inner.items():
+        yield from build_shapes(layer, f"{path}/{name}" if path else name)
+
+
+def optimizer_state(model: Any) -> dict[str, Any]:
+    """What the optimizer of a model remembers.
+
+    Raises:
+        ValueError: it has none yet.
+    """
+    state = model.optimizer_state() if hasattr(model, "optimizer_state") else None
+    if not state:
+        raise ValueError(
+            "Expected a model that was trained, as optimizer=True writes the state of its optimizer. Received: one "
+            "that was not. Call fit first, or leave optimizer out."
+        )
+    return state
+
+
+def backend_of(model: Any) -> str:
+    """The backend that a model lives on."""
+    return getattr(model, "bound_to", None) or "keras"
+
+
+# ---- and back
+
+
+def checked(metadata: dict[str, str], path: PathLike) -> dict[str, str]:
+    """The metadata of a file, if it is of `save`.
+
+    Raises:
+        ValueError: it is not, or of a newer version.
+    """
+    version = metadata.get("version", "")
+    if metadata.get("format") != "ncps" or "model" not in metadata or not version.isdecimal():
+        raise ValueError(
+            f"Expected a file of ncps.saving.save. Received: {path}, whose metadata has "
+            f"{', '.join(metadata) or 'nothing'}. Weights alone are read by load_weights."
+        )
+    if len(version) > 9 or int(version) > VERSION:
+        raise ValueError(
+            f"Expected a file of version {VERSION} at most. Received: {path} of version {version[:20]}. Update ncps: "
+            "pip install --upgrade ncps"
+        )
+    return metadata
+
+
+def made(config: Any, shapes: Any) -> Any:
+    """A built model from its configuration and the shapes of its layers.
+
+    Raises:
+        ValueError: they make none.
+    """
+    model = serialization.deserialize(config)
+    if not isinstance(model, Layer) and not hasattr(model, "layers"):
+        raise ValueError(f"Expected the configuration of a layer. Received: that of {type(model).__qualname__}")
+    for path, shape in shapes.items():
+        layer = model
+        for name in path.split("/") if path else ():
+            layer = layer.layers[int(name)] if not isinstance(layer, Layer) else layer.own_layers()[name]
+        if isinstance(layer, Layer):
+            layer.ensure_built(as_shape(shape))
+    if not isinstance(model, Layer) and not model.built and "0" in shapes:  # a Sequential under keras
+        *axes, features = as_shape(shapes["0"])
+        model.build((*(None for _ in axes), features))
+    return model
+
+
+def as_shape(shape: Any) -> Any:
+    """A shape as tuples, or a dictionary of some."""
+    if isinstance(shape, dict):
+        return {name: as_shape(part) for name, part in shape.items()}
+    if isinstance(shape, list):
+        return tuple(map(as_shape, shape))
+    if shape is None or (isinstance(shape, int) and not isinstance(shape, bool) and 0 <= shape < 2**31):
+        return shape
+    raise ValueError(f"Expected sizes in the shape of a layer. Received: {shape!r}")
+
+
+def recompile(model: Any, arguments: dict[str, Any]) -> None:
+    """Compiles a model with the arguments of a file."""
+    if hasattr(model, "compile_arguments"):
+        model.compile(**{name: serialization.deserialize(value) for name, value in arguments.items()})
+
+
+def restore_optimizer(model: Any, content: Content) -> None:
+    """Gives the optimizer its state back, or warns that it begins anew."""
+    if "optimizer" not in content.metadata:
+        return
+    noted = files.read_json(content.metadata["optimizer"], "the optimizer")
+    here = backend_of(model)
+    if noted.get("backend") != here:
+        warnings.warn(
+            f"The state of the optimizer in the file is of {noted.get('backend')!r}: on {here!r} it begins anew.",
+            stacklevel=3,
+        )
+        return
+    state = {
+        name.removeprefix(OPTIMIZER): array for name, array in content.arrays.items() if name.startswith(OPTIMIZER)
+    }
+    try:
+        model.set_optimizer_state(state)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"Expected the state of the model's optimizer. Received: {error}") from error

@@ -15,7 +15,7 @@ from ncps import (
 from ncps._version import __version__ as __version__
 from ncps.backend import NCPSBackend as NCPSBackend, backend_scope as backend_scope
 from ncps.errors import UnsupportedOperationError as UnsupportedOperationError
-from ncps.models import Model as Model, Sequential as Sequential
+from ncps.models import Input as Input, Model as Model, Sequential as Sequential
 from ncps.saving import convert as convert
 from ncps.seeds import set_seed as set_seed
 from ncps.serialization import register_serializable as register_serializable

@@ -12,7 +12,7 @@ import ncps
 from ncps.demo import data, pictures
 from ncps.demo.__main__ import main
 from ncps.demo.network import make_network
-from ncps.saving import load_weights
+from ncps.saving import load
 
 TINY = ["--units", "10", "--motor-neurons", "3", "--epochs", "1", "--series", "20"]
 
@@ -52,11 +52,11 @@ def test_the_demo_runs_on_torch_and_its_weights_on_numpy(tmp_path, capsys, cell)
     assert re.search(r"Test accuracy [\d.]+%", printed)
     assert float(re.search(r"differ by ([\d.e+-]+) at most", printed)[1]) < 1e-4
     files = {file.name: file for file in (tmp_path / "new" / "folder").iterdir()}
-    assert set(files) == {"weights.safetensors", "wiring.png", "training.png"}
+    assert set(files) == {"model.safetensors", "wiring.png", "training.png"}
     assert viz
     assert all(files[name].read_bytes().startswith(b"\x89PNG") for name in ("wiring.png", "training.png"))
     with ncps.backend_scope("numpy"):
-        load_weights(make_network(cell, 10, 3), files["weights.safetensors"])
+        assert load(files["model.safetensors"]).count_params() == make_network(cell, 10, 3).count_params()
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path):
@@ -64,7 +64,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         with ncps.backend_scope("torch"):
             assert main([*TINY, "--seed", seed, "--output", str(tmp_path / name)]) == 0
-    a, b, c = ((tmp_path / name / "weights.safetensors").read_bytes() for name in "abc")
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
     assert a == b
     assert a != c
 

@@ -3,7 +3,7 @@
 A backend's `training` module provides
 
 - ``optimizer``, a `BoundOptimizer` with a table ``KINDS`` of its framework's own for those of `ncps.optimizers`;
-- ``compiled(model, function, jit_compile, run_eagerly)``: ``function(model, *trees)`` without its first argument,
+- ``compiled(model, function, how)``: ``function(model, *trees)`` without its first argument,
   compiled as is the custom;
 - ``training_step(model, loss, learning_rate, clip_norm)``, only where the framework has a trainer of its own.
 """
@@ -18,6 +18,7 @@ import numpy as np
 
 from ncps.errors import UnsupportedOperationError
 from ncps.optimizers import Optimizer
+from ncps.training.steps import Compilation
 
 
 class BoundOptimizer:
@@ -50,16 +51,14 @@ class BoundOptimizer:
         """
         raise self.unknown(given)
 
-    def step(
-        self, objective: Callable[..., Any], prepare: Callable[..., Any], **compilation: Any
-    ) -> Callable[..., Any]:
+    def step(self, objective: Callable[..., Any], prepare: Callable[..., Any], how: Compilation) -> Callable[..., Any]:
         """A function of what is carried through the steps and a batch that makes a step.
 
         Args:
             objective: ``objective(model, carry, batch)`` is the loss and what is carried on.
             prepare: ``prepare(loss, gradients, carry)`` gives the gradients to use, whether to take the step, and what
                 is carried on.
-            compilation: `jit_compile` and `run_eagerly` of `compile`.
+            how: whether it is compiled.
         """
         raise NotImplementedError
 

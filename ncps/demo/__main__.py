@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import ncps
 from ncps.demo import data, pictures
 from ncps.demo.network import SEQUENCES, accuracy, make_network, predict, train
-from ncps.saving import load_weights, save_weights
+from ncps.saving import load, save
 from ncps.wirings import AutoNCP
 
 EPOCHS = {"cfc": 20, "ltc": 30}
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run(options, backend, console)
     except ncps.UnsupportedOperationError as error:
-        return failed(console, f'{error} Install one that trains, for example: pip install "ncps[torch]"')
+        return failed(console, str(error))
     return 0
 
 
@@ -108,50 +106,27 @@ def run(options: argparse.Namespace, backend: str, console: Console) -> Report:
     """
     epochs = options.epochs or EPOCHS[options.cell]
     training_set, test_set = data.load(options.series)
-    shape = options.cell, options.units, options.motor_neurons
     ncps.set_seed(options.seed)
-    network = make_network(*shape)
+    network = make_network(options.cell, options.units, options.motor_neurons)
     title = f"{type(network.rnn).__name__} on {backend}"
     console.print(f"{title}: {network.count_params()} weights, {len(training_set.y)} series, {epochs} epochs")
 
-    losses: list[float] = []
     start = time.perf_counter()
-    with progress(console, epochs) as advance:
-
-        def after_epoch(loss: float) -> None:
-            losses.append(loss)
-            advance(loss)
-
-        train(network, training_set, epochs, LEARNING_RATES[options.cell], options.seed, after_epoch)
+    losses = train(network, training_set, epochs, LEARNING_RATES[options.cell], options.seed)
     seconds = time.perf_counter() - start
     logits = predict(network, test_set)
     reached = accuracy(logits, test_set)
     console.print(f"Test accuracy [bold]{reached:.1%}[/], trained in {seconds:.1f} s", highlight=True)
 
     options.output.mkdir(parents=True, exist_ok=True)
-    weights = options.output / "weights.safetensors"
-    save_weights(network, weights)
-    console.print(f"Saved {weights}", markup=False)
+    model = options.output / "model.safetensors"
+    save(network, model)
+    console.print(f"Saved {model}", markup=False)
     draw(network, losses, reached, title, options.output, console)
 
-    difference = float(np.abs(on_numpy(shape, weights, test_set) - logits).max())
-    console.print(f"The same weights on NumPy: the logits differ by {difference:.1e} at most")
+    difference = float(np.abs(on_numpy(model, test_set) - logits).max())
+    console.print(f"The same model on NumPy: the logits differ by {difference:.1e} at most")
     return Report(reached, difference, losses, seconds)
-
-
-@contextmanager
-def progress(console: Console, epochs: int) -> Iterator[Callable[[float], None]]:
-    """A bar over the epochs; nothing where the output is no terminal. Yields what to call after each."""
-    columns = (
-        TextColumn("Training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=epochs, loss=float("nan"))
-        yield lambda loss: bar.update(task, advance=1, loss=loss)
 
 
 def draw(network: Any, losses: list[float], reached: float, title: str, folder: Path, console: Console) -> None:
@@ -166,12 +141,10 @@ def draw(network: Any, losses: list[float], reached: float, title: str, folder: 
     console.print(f"Saved {wiring} and {curve}", markup=False)
 
 
-def on_numpy(shape: tuple[str, int, int], weights: Path, series: data.Series) -> np.ndarray:
-    """Logits of a new network under NumPy with the saved weights."""
+def on_numpy(model: Path, series: data.Series) -> np.ndarray:
+    """Logits of the saved model under NumPy."""
     with ncps.backend_scope("numpy"):
-        network = make_network(*shape)
-        load_weights(network, weights)
-        return predict(network, series)
+        return predict(load(model), series)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ncps import ops
-from ncps.backend import backend_scope
+from ncps.callbacks import AverageWeights
 from ncps.demo.data import FEATURES, SPEAKERS, Series, batches
-from ncps.layers import LTC, CfC, Dense, Layer
-from ncps.training import training_step
+from ncps.layers import LTC, CfC, Dense
+from ncps.losses import CategoricalCrossentropy
+from ncps.models import Model
+from ncps.optimizers import Adam
+from ncps.serialization import register_serializable
 from ncps.wirings import AutoNCP
 
 SEQUENCES = {"cfc": CfC, "ltc": LTC}
@@ -21,7 +23,8 @@ SMOOTHING = 0.1  # share of the target that all speakers have
 AVERAGED = 0.98  # the final weights are a moving average with this decay: the last few steps' noise cancels out
 
 
-class SpeakerNetwork(Layer):
+@register_serializable("ncps.demo")
+class SpeakerNetwork(Model):
     """A liquid network over the frames and a linear readout of its state after the last.
 
     Args:
@@ -37,6 +40,7 @@ class SpeakerNetwork(Layer):
 
     def __init__(self, cell: str = "cfc", units: int = 64, motor_neurons: int = 16, **options: Any) -> None:
         super().__init__(**options)
+        self.cell, self.units, self.motor_neurons = cell, units, motor_neurons
         self.rnn = SEQUENCES[cell](AutoNCP(units, motor_neurons))
         self.readout = Dense(SPEAKERS)
 
@@ -52,15 +56,10 @@ def make_network(cell: str, units: int, motor_neurons: int) -> SpeakerNetwork:
     return network
 
 
-def cross_entropy(network: Any, x: Any, mask: Any, targets: Any) -> Any:
-    """Mean over the batch of -Σ target log p."""
-    return -ops.mean(ops.sum(targets * ops.log_softmax(network(x, mask=mask)), axis=-1))
-
-
 def train(
-    network: Any, series: Series, epochs: int, learning_rate: float, seed: int, after_epoch: Callable[[float], None]
-) -> None:
-    """Trains the network; its weights in the end are the average of those of the last steps.
+    network: SpeakerNetwork, series: Series, epochs: int, learning_rate: float, seed: int, callbacks: Iterable[Any] = ()
+) -> list[float]:
+    """Trains the network with Adam and smoothed targets; its weights in the end are an average of the last steps'.
 
     Args:
         network: a built network.
@@ -68,29 +67,37 @@ def train(
         epochs: passes over all series.
         learning_rate: of Adam.
         seed: of the order of the series and the noise.
-        after_epoch: called with the mean loss of every epoch.
+        callbacks: for `fit`.
+
+    Returns:
+        The mean loss of every epoch.
     """
-    step = training_step(network, cross_entropy, learning_rate, clip_norm=1.0)
-    generator = np.random.default_rng(seed)
-    smooth = ((1 - SMOOTHING) * np.eye(SPEAKERS) + SMOOTHING / SPEAKERS).astype(np.float32)
-    average, steps = network.get_weights(), 0
-    for _ in range(epochs):
-        losses = []
+    network.compile(
+        Adam(learning_rate, global_clipnorm=1.0),
+        CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING),
+        metrics=["accuracy"],
+    )
+    history = network.fit(
+        noisy_batches(series, np.random.default_rng(seed)),
+        epochs=epochs,
+        steps_per_epoch=-(-len(series.y) // BATCH),
+        callbacks=[AverageWeights(AVERAGED), *callbacks],
+    )
+    return history.history["loss"]
+
+
+def noisy_batches(series: Series, generator: np.random.Generator) -> Iterator[tuple[Any, np.ndarray]]:
+    """Batches of inputs with noise, masks and one-hot targets, without end."""
+    targets = np.eye(SPEAKERS, dtype=np.float32)
+    while True:
         for x, mask, y in batches(series, BATCH, generator):
-            noise = generator.standard_normal(x.shape, np.float32)
-            losses.append(float(step(x + np.float32(NOISE) * noise, mask, smooth[y])))
-            steps += 1
-            decay = min(AVERAGED, steps / (steps + 10))  # the first weights shall soon be forgotten
-            average = [decay * a + (1 - decay) * w for a, w in zip(average, network.get_weights(), strict=True)]
-        after_epoch(float(np.mean(losses)))
-    network.set_weights(average)
+            noise = np.float32(NOISE) * generator.standard_normal(x.shape, np.float32)
+            yield (x + noise, mask), targets[y]
 
 
-def predict(network: Any, series: Series) -> np.ndarray:
+def predict(network: SpeakerNetwork, series: Series) -> np.ndarray:
     """Logits (B, 9) of all series, in one batch."""
-    logits = network(series.x, mask=series.mask)
-    with backend_scope(network.bound_to):
-        return np.asarray(ops.convert_to_numpy(logits))
+    return network.predict_on_batch((series.x, series.mask))
 
 
 def accuracy(logits: np.ndarray, series: Series) -> float:

@@ -22,6 +22,7 @@ class LayerMeta(type):
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """An instance of the class bound to the active backend."""
         if cls.bound_to is None:
+            cls = cls.made_of(args, kwargs)
             replacement = NCPSBackend.replacement_of(cls)
             return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)
         layer = super().__call__(*args, **kwargs)

@@ -13,6 +13,7 @@ import numpy as np
 from ncps import allowance, initializers, ops, seeds, tree
 from ncps.backend import active, backend_scope
 from ncps.layers.binding import LayerMeta
+from ncps.layers.symbols import Symbol, noted
 from ncps.serialization import deserialize, serialize
 
 Tensor = Any
@@ -106,6 +107,11 @@ class Layer(metaclass=LayerMeta):
         self._shape_built_for: Any = None
         allowance.spend(BYTES_OF_A_LAYER)
 
+    @classmethod
+    def made_of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> type:
+        """The class that a call with these arguments instantiates."""
+        return cls
+
     # -- what a layer writes
 
     def build(self, input_shape: Shape) -> None:
@@ -189,6 +195,9 @@ class Layer(metaclass=LayerMeta):
         """A call: in the layer's own backend, built, with converted inputs. The framework's entry point comes here."""
         if not args:
             args, kwargs = self.first_by_position(kwargs)
+        if isinstance(args[0], Symbol):
+            with self.scope():
+                return noted(self, args, kwargs)
         previous = active.backend, active.ops, active.training
         if previous[0] != self.bound_to:
             with self.scope():

@@ -47,6 +47,15 @@ class Model(_Base):
 
     native_kind = "NativeModel"
 
+    @classmethod
+    def made_of(cls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> type:
+        """`Functional` for ``Model(inputs, outputs)``."""
+        if cls is Model and (len(args) > 1 or "outputs" in kwargs):
+            from ncps.models.functional import Functional  # a model itself
+
+            return Functional
+        return cls
+
     def tensors(self, inputs: Any) -> Any:
         """Inputs as tensors: one, or a tuple or a dictionary of them."""
         nested = isinstance(inputs, (tuple, list, dict)) and is_arrays(inputs)

@@ -14,7 +14,7 @@ from ncps.backend import NCPSBackend, backend_scope, training_mode
 from ncps.callbacks import CallbackList
 from ncps.training.data import Batch, call_arguments
 from ncps.training.measures import Measures
-from ncps.training.steps import Carry, counters, prepare
+from ncps.training.steps import Carry, Compilation, counters, prepare
 
 Tree = Any
 Numbers = dict[str, float]
@@ -109,12 +109,12 @@ class Session:
     def function(self, model: Any, name: str) -> Callable[..., Any]:
         """The compiled step of a name, made when it is first asked for."""
         if name not in self.functions:
-            options = {key: self.arguments.get(key, value) for key, value in COMPILATION.items()}
+            how = Compilation(**{key: self.arguments[key] for key in Compilation._fields if key in self.arguments})
             if name == "train_step":
                 ready = functools.partial(prepare, self.optimizer.given)
-                self.functions[name] = self.optimizer.step(self.train_step, ready, **options)
+                self.functions[name] = self.optimizer.step(self.train_step, ready, how)
             else:
-                self.functions[name] = NCPSBackend.active_ops()["compiled"](model, getattr(self, name), **options)
+                self.functions[name] = NCPSBackend.active_ops()["compiled"](model, getattr(self, name), how)
         return self.functions[name]
 
     # -- around the steps
@@ -163,9 +163,6 @@ def not_finite(step: int) -> FloatingPointError:
     )
 
 
-COMPILATION = {"jit_compile": "auto", "run_eagerly": False}
-
-
 def silent(step: int, read: Any) -> None:
     """Shows nothing after a step."""
 
@@ -182,7 +179,7 @@ def forward(model: Any, x: Tree, training: bool) -> tuple[Tree, Any]:
     if takes_training(model):
         kwargs["training"] = training
     with training_mode(training):
-        return model(*args, **kwargs), bound.get("mask")
+        return model(*args, **kwargs), bound.get("mask", x.get("mask") if isinstance(x, dict) else None)
 
 
 def takes_training(model: Any) -> bool:

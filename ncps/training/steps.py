@@ -4,16 +4,48 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ncps import ops, tree
 from ncps.backend import NCPSBackend, backend_scope, training_mode
+from ncps.errors import UnsupportedOperationError
 from ncps.optimizers import Adam, Optimizer
 
 Tensor = Any
 Carry = dict[str, Any]
+
+
+class Compilation(NamedTuple):
+    """How steps are compiled, as `compile` was told."""
+
+    jit_compile: bool | str = "auto"
+    run_eagerly: bool = False
+    mixed_precision: str | None = None
+
+    @property
+    def eager(self) -> bool:
+        """Whether frameworks that compile by custom shall not."""
+        return self.run_eagerly or self.jit_compile is False
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether frameworks that do not by custom shall."""
+        return self.jit_compile is True and not self.run_eagerly
+
+    def in_one_precision(self, framework: str) -> Compilation:
+        """This, for frameworks that mix no precisions.
+
+        Raises:
+            UnsupportedOperationError: it was asked for.
+        """
+        if self.mixed_precision is None:
+            return self
+        raise UnsupportedOperationError(
+            f"Expected mixed_precision=None, as {framework} has none of its own. Received: {self.mixed_precision!r}. "
+            'Give the layers dtype="bfloat16", or train on torch or keras.'
+        )
 
 
 def counters() -> Carry:
@@ -107,7 +139,7 @@ def loss_of(optimizer: Any, loss: Callable[..., Any]) -> Callable[..., Any]:
         value = loss(model, *batch)
         return value, {**carry, "loss": ops.stop_gradient(value)}
 
-    update = optimizer.step(objective, functools.partial(prepare, optimizer.given))
+    update = optimizer.step(objective, functools.partial(prepare, optimizer.given), Compilation())
     start: Carry = {}
 
     def step(*batch: Any) -> Any:

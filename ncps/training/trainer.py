@@ -44,6 +44,7 @@ class Trainer:
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
         jit_compile: bool | str = "auto",
+        mixed_precision: str | None = None,
     ) -> None:
         """Says how to train.
 
@@ -57,6 +58,9 @@ class Trainer:
             metrics: a list of names, objects of `ncps.metrics`, or functions.
             weighted_metrics: the same; these count the sample weights.
             run_eagerly: compiles nothing, for those who look for an error.
+            mixed_precision: ``"bfloat16"`` or ``"float16"``: products are computed in this type where the framework
+                can, the weights stay as they are. On torch (`torch.autocast`, with scaled gradients for float16); under
+                keras give layers `dtype="mixed_bfloat16"`, elsewhere `dtype="bfloat16"`.
             jit_compile: ``"auto"``: jax, mlx and tensorflow compile the step, torch runs it as it is. True: torch
                 compiles the model, tensorflow uses XLA. False: tensorflow traces only, jax and mlx compile nothing.
 
@@ -68,6 +72,7 @@ class Trainer:
         session.arguments = {
             "optimizer": session.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
             "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly, "jit_compile": jit_compile,
+            "mixed_precision": mixed_precision,
         }  # fmt: skip
 
     @property
@@ -251,6 +256,14 @@ class Trainer:
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch, as NumPy arrays."""
         return self.predict(x, WHOLE, 0)
+
+    # -- looking at it
+
+    def summary(self, print_fn: Callable[[str], Any] | None = None, line_length: int | None = None) -> None:
+        """Shows the layers, their shapes, parameters and synapses, see `ncps.models.summary`."""
+        from ncps.models.summary import summary  # with rich, which takes a while to import
+
+        summary(self, print_fn, line_length)
 
     # -- files
 

@@ -73,8 +73,8 @@ class JaxOptimizer(BoundOptimizer):
     def learning_rate(self, rate):
         self.hyperparameters["learning_rate"][...] = jnp.asarray(rate, self.hyperparameters["learning_rate"].dtype)
 
-    def step(self, objective, prepare, jit_compile, run_eagerly):
-        eager = run_eagerly or jit_compile is False
+    def step(self, objective, prepare, how):
+        how = how.in_one_precision("jax")
 
         def update(model, optimizer, carry, batch):
             differentiate = nnx.value_and_grad(objective, argnums=nnx.DiffState(0, nnx.Param), has_aux=True)
@@ -90,7 +90,7 @@ class JaxOptimizer(BoundOptimizer):
             nnx.update((model, optimizer), jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before))
             return carry
 
-        ready = update if eager else nnx.jit(update)
+        ready = update if how.eager else nnx.jit(update)
         return lambda carry, batch: ready(self.model, self.native, carry, batch)
 
     def get_state(self):
@@ -105,6 +105,6 @@ class JaxOptimizer(BoundOptimizer):
 optimizer = JaxOptimizer
 
 
-def compiled(model, function, jit_compile, run_eagerly):
-    ready = function if run_eagerly or jit_compile is False else nnx.jit(function)
+def compiled(model, function, how):
+    ready = function if how.eager else nnx.jit(function)
     return lambda *arguments: ready(model, *arguments)

@@ -24,5 +24,7 @@ from ncps.layers.binding import bind  # noqa: E402
 register_backend("keras", ops, training, module.KerasLayer)
 NCPSBackend.register("keras", "NativeModel", models.KerasModel)
 NCPSBackend.register("keras", "Sequential", models.Sequential)
+NCPSBackend.register("keras", "Functional", models.Functional)
+NCPSBackend.register_op("keras", "input", keras.Input)
 for layer in NCPSBackend.library_layers():
     bind(layer, "keras")  # registers it with Keras, which finds the classes that its files name there only

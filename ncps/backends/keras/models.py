@@ -11,7 +11,7 @@ import numpy as np
 
 from ncps import losses, metrics, optimizers
 from ncps.backend import backend_scope
-from ncps.backends.keras import ops
+from ncps.backends.keras import masks, ops
 from ncps.backends.keras.module import KerasLayer
 from ncps.backends.keras.ops import FRAMEWORK
 from ncps.naming import find
@@ -28,6 +28,11 @@ class StopsAtNaN:
     def compile(
         self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **options
     ):
+        arguments = {
+            "optimizer": optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+            "weighted_metrics": weighted_metrics, **options,
+        }  # fmt: skip
+        object.__setattr__(self, "_compile_arguments", arguments)  # Keras would track what is in it
         super().compile(
             optimizer=keras_optimizer(optimizer),
             loss=each(keras_loss, loss),
@@ -156,6 +161,11 @@ class Sequential(StopsAtNaN, keras.Sequential):
         return super().compute_output_spec(inputs, training=training, mask=mask, **options)
 
 
+@keras.saving.register_keras_serializable("ncps.models")
+class Functional(StopsAtNaN, keras.Model):
+    """A `keras.Model` of a graph."""
+
+
 def spread(call, args, kwargs):
     """The arguments of `call`, where a tuple or a dictionary of inputs stands for several."""
     if len(args) != 1 or not isinstance(args[0], (tuple, list, dict)):
@@ -172,7 +182,7 @@ def argument(call, name, args, kwargs):
 def masked(outputs, mask):
     """Outputs for every step with their mask, which Keras' losses and metrics look for there."""
     if mask is not None and hasattr(outputs, "shape") and len(outputs.shape) >= 3:
-        outputs._keras_mask = mask
+        masks.set_mask(outputs, mask)
     return outputs
 
 
@@ -274,7 +284,7 @@ class KerasMetric(keras.metrics.Metric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         with backend_scope("keras"):
             state = tuple(part.value for part in self.sums)
-            mask = getattr(y_pred, "_keras_mask", None)
+            mask = masks.mask_of(y_pred)
             state = self.metric.update(state, y_true, y_pred, sample_weight, mask)
         for part, new in zip(self.sums, state, strict=True):
             part.assign(new)

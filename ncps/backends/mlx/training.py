@@ -58,7 +58,8 @@ class MLXOptimizer(BoundOptimizer):
     def learning_rate(self, rate):
         self.native.learning_rate = rate
 
-    def step(self, objective, prepare, jit_compile, run_eagerly):
+    def step(self, objective, prepare, how):
+        how = how.in_one_precision("mlx")
         model, optimizer = self.model, self.native
         differentiate = nn.value_and_grad(model, objective)
         state = [model.state, optimizer.state, mx.random.state]
@@ -79,7 +80,7 @@ class MLXOptimizer(BoundOptimizer):
                 put([model, optimizer.state], path, mx.where(taken, new, before[path]))
             return carry
 
-        ready = update if run_eagerly or jit_compile is False else mx.compile(update, inputs=state, outputs=state)
+        ready = update if how.eager else mx.compile(update, inputs=state, outputs=state)
 
         def step(carry, batch):
             carry = ready(carry, batch)
@@ -107,11 +108,11 @@ def put(tree, path, value):
     tree[last] = value
 
 
-def compiled(model, function, jit_compile, run_eagerly):
+def compiled(model, function, how):
     def run(*arguments):
         return function(model, *arguments)
 
-    if run_eagerly or jit_compile is False:
+    if how.eager:
         return run
     state = [model.state, mx.random.state]
     return mx.compile(run, inputs=state, outputs=state)

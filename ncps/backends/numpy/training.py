@@ -7,5 +7,5 @@ def optimizer(model, given):
     return no_gradients()
 
 
-def compiled(model, function, jit_compile, run_eagerly):
+def compiled(model, function, how):
     return lambda *arguments: function(model, *arguments)

@@ -64,7 +64,8 @@ class TensorflowOptimizer(BoundOptimizer):
         with tf.init_scope():
             self.native._create_slots(list(self.model.trainable_variables))
 
-    def step(self, objective, prepare, jit_compile, run_eagerly):
+    def step(self, objective, prepare, how):
+        how = how.in_one_precision("tensorflow")
         model, optimizer = self.model, self.native
         self.make_slots()
 
@@ -86,7 +87,7 @@ class TensorflowOptimizer(BoundOptimizer):
             tf.cond(taken, take, lambda: True)
             return carry
 
-        return update if run_eagerly else traced(update, jit_compile)
+        return update if how.run_eagerly else traced(update, how.asked_for)
 
     def get_state(self):
         self.make_slots()
@@ -101,10 +102,10 @@ class TensorflowOptimizer(BoundOptimizer):
 optimizer = TensorflowOptimizer
 
 
-def traced(function, jit_compile):
+def traced(function, xla):
     """The function in graphs, one for all batch sizes: the first axis of what stands last, the batch, is left open."""
     # There is nothing for AutoGraph to rewrite in what is written with ops.
-    graph = tf.function(function, autograph=False, jit_compile=jit_compile is True)
+    graph = tf.function(function, autograph=False, jit_compile=xla)
     made = {}
 
     def call(*arguments):
@@ -119,8 +120,8 @@ def traced(function, jit_compile):
     return call
 
 
-def compiled(model, function, jit_compile, run_eagerly):
+def compiled(model, function, how):
     def run(*arguments):
         return function(model, *arguments)
 
-    return run if run_eagerly else traced(run, jit_compile)
+    return run if how.run_eagerly else traced(run, how.asked_for)

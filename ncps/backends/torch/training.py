@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import ClassVar
 
 import numpy as np
@@ -61,23 +62,30 @@ class TorchOptimizer(BoundOptimizer):
         for group in self.native.param_groups:
             group["lr"] = rate
 
-    def step(self, objective, prepare, jit_compile, run_eagerly):
-        model = torch.compile(self.model) if jit_compile is True and not run_eagerly else self.model
+    def step(self, objective, prepare, how):
+        model = torch.compile(self.model) if how.asked_for else self.model
+        device = self.weights[0].device.type
+        scaler = torch.amp.GradScaler(device, enabled=how.mixed_precision == "float16")
 
         def step(carry, batch):
             self.native.zero_grad()
-            loss, carry = objective(model, carry, batch)
-            loss.backward()
+            with autocast(device, how.mixed_precision):
+                loss, after = objective(model, carry, batch)
+            scaler.scale(loss).backward()
+            scaler.unscale_(self.native)
             used = [weight for weight in self.weights if weight.grad is not None]
             with torch.no_grad():
-                gradients, taken, carry = prepare(loss.detach(), [weight.grad for weight in used], carry)
+                gradients, taken, after = prepare(loss.detach(), [weight.grad for weight in used], after)
                 if taken:
                     for weight, gradient in zip(used, gradients, strict=True):
                         weight.grad = gradient
                     if self.decay:
                         torch._foreach_mul_(used, 1 - self.learning_rate * self.decay)
                     self.native.step()
-            return carry
+            if scaler.is_enabled() and not taken and loss.isfinite():  # the scale was too large: it will be lower
+                after = {**after, "steps": carry["steps"], "healthy": carry["healthy"]}
+            scaler.update()
+            return after
 
         return step
 
@@ -102,11 +110,19 @@ class TorchOptimizer(BoundOptimizer):
 optimizer = TorchOptimizer
 
 
-def compiled(model, function, jit_compile, run_eagerly):
-    ready = torch.compile(model) if jit_compile is True and not run_eagerly else model
+def compiled(model, function, how):
+    ready = torch.compile(model) if how.asked_for else model
+    device = next((weight.device.type for weight in model.parameters()), "cpu")
 
     def run(*arguments):
-        with torch.no_grad():
+        with torch.no_grad(), autocast(device, how.mixed_precision):
             return function(ready, *arguments)
 
     return run
+
+
+def autocast(device, precision):
+    """Products in a smaller type, None as they are."""
+    if precision is None:
+        return contextlib.nullcontext()
+    return torch.autocast(device, getattr(torch, precision))

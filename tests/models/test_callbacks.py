@@ -1,0 +1,210 @@
+"""Callbacks of ours, of Keras and of a user, and what is shown."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+import ncps
+from conftest import SERIES, TARGETS, sequential
+from ncps import callbacks, optimizers
+from ncps.backend import NCPSBackend, backend_scope
+from ncps.training import progress
+
+
+def fitted(*given, epochs=4, optimizer=None, **options):
+    ncps.set_seed(1)
+    model = sequential()
+    model.compile(optimizer or optimizers.SGD(0.02), "mse", metrics=["mae"])
+    options = {"batch_size": 8, "shuffle": False, "verbose": 0, "validation_split": 0.25} | options
+    return model, model.fit(SERIES, TARGETS, epochs=epochs, callbacks=list(given), **options)
+
+
+class Spy:
+    """A user's callback that derives from nothing of ours."""
+
+    def __init__(self):
+        self.moments = []
+
+    def set_model(self, model):
+        self.model = model
+
+    def set_params(self, params):
+        self.params = params
+
+    def __getattr__(self, name):
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+        return lambda *args: self.moments.append((name, *args[:1]))
+
+
+class Own(callbacks.Callback):
+    def __init__(self):
+        self.losses = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(logs["loss"])
+
+
+def test_callbacks_hear_of_every_moment_in_order(trains):
+    spy, own = Spy(), Own()
+    given = (own,) if trains == "keras" else (spy, own)  # Keras wants its own methods
+    model, history = fitted(*given, epochs=2)
+    assert own.model is model
+    assert own.params["epochs"] == 2
+    assert own.params["steps"] == 3
+    assert len(own.losses) == 6
+    np.testing.assert_allclose(own.losses[2::3], history.history["loss"], rtol=1e-5)
+    assert history.epoch == [0, 1]
+    if trains != "keras":
+        steps = [("on_train_batch_begin", i) for i in range(3)], [("on_train_batch_end", i) for i in range(3)]
+        epoch = [moment for pair in zip(*steps, strict=True) for moment in pair]
+        test = ["on_test_begin", "on_test_batch_begin", "on_test_batch_end", "on_test_end"]
+        names = [moment[0] for moment in spy.moments]
+        one = ["on_epoch_begin", *(name for name, _ in epoch), *test, "on_epoch_end"]
+        assert names == ["on_train_begin", *one, *one, "on_train_end"]
+
+
+@pytest.mark.parametrize("backend", ["torch"])
+def test_callbacks_of_keras_work_in_our_loop(backend, tmp_path):
+    keras = pytest.importorskip("keras")
+    if backend not in NCPSBackend.available_backends():
+        pytest.skip("not installed")
+    with backend_scope(backend):
+        theirs = [
+            keras.callbacks.EarlyStopping("loss", patience=1, min_delta=100.0, restore_best_weights=True),
+            keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs["loss"]),
+        ]
+        _, history = fitted(*theirs, epochs=6)
+    assert len(history.epoch) == 2
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 3
+
+
+def test_early_stopping_stops_and_restores(trains):
+    class Worse(callbacks.Callback):  # from the third epoch on the learning rate is far too large
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.optimizer.learning_rate = 3.0
+
+    stopping = callbacks.EarlyStopping("val_loss", patience=2, restore_best_weights=True)
+    model, history = fitted(Worse(), stopping, epochs=12, optimizer=optimizers.SGD(0.01, clipnorm=1.0))
+    values = history.history["val_loss"]
+    best = int(np.argmin(values))
+    assert len(values) == best + 3 < 12
+    assert stopping.best_epoch == best
+    got = model.evaluate(SERIES[18:], TARGETS[18:], verbose=0, return_dict=True)["loss"]
+    np.testing.assert_allclose(got, values[best], rtol=1e-4)
+
+
+def test_checkpoints_are_models(trains, tmp_path):
+    if trains == "keras":
+        saved = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}.weights.h5", save_weights_only=True)
+        fitted(saved, epochs=2)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["01.weights.h5", "02.weights.h5"]
+        return
+    every = callbacks.ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.3f}.safetensors")
+    best = callbacks.ModelCheckpoint(tmp_path / "best" / "model", save_best_only=True)
+    weights = callbacks.ModelCheckpoint(tmp_path / "weights", save_weights_only=True, save_freq=4)
+    model, history = fitted(every, best, weights, epochs=3)
+    losses = history.history["val_loss"]
+    names = [f"{i + 1:02d}-{loss:.3f}.safetensors" for i, loss in enumerate(losses)]
+    assert all((tmp_path / name).exists() for name in names)
+    again = ncps.saving.load(tmp_path / names[-1])
+    np.testing.assert_array_equal(again.predict(SERIES, verbose=0), model.predict(SERIES, verbose=0))
+    again = ncps.saving.load(tmp_path / "best" / "model")
+    np.testing.assert_allclose(again.evaluate(SERIES[18:], TARGETS[18:], verbose=0)[0], min(losses), rtol=1e-5)
+    model.load_weights(tmp_path / "weights")
+
+
+def test_learning_rates_follow_schedules_and_plateaus(trains):
+    schedule = callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    _, history = fitted(schedule, epochs=3, optimizer=optimizers.SGD(0.08))
+    np.testing.assert_allclose(history.history["learning_rate"], [0.04, 0.02, 0.01], rtol=1e-6)
+    plateau = callbacks.ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=100.0, cooldown=1, min_lr=1e-3)
+    _, history = fitted(plateau, epochs=6, optimizer=optimizers.SGD(0.08))
+    np.testing.assert_allclose(history.history["learning_rate"], [0.08, 0.08, 0.008, 0.008, 0.001, 0.001], rtol=1e-5)
+
+
+def test_logs_go_into_a_table(trains, tmp_path):
+    path = tmp_path / "log.csv"
+    _, history = fitted(callbacks.CSVLogger(path), epochs=2)
+    fitted(callbacks.CSVLogger(path, append=True), epochs=3, initial_epoch=2)
+    rows = list(csv.DictReader(path.open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert set(rows[0]) == {"epoch", "loss", "mae", "val_loss", "val_mae"}
+    np.testing.assert_allclose([float(row["loss"]) for row in rows[:2]], history.history["loss"])
+
+
+def test_averaged_weights_are_set_in_the_end(trains):
+    class Seen(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weights.append(self.model.get_weights()[0])
+
+    weights = []
+    model, _ = fitted(Seen(), callbacks.AverageWeights(0.9), epochs=2)
+    average = weights[0]
+    for steps, new in enumerate(weights, 1):
+        decay = min(0.9, steps / (steps + 10))
+        average = decay * average + (1 - decay) * new
+    np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5)
+
+
+def test_a_watched_name_that_is_not_there_is_told(trains):
+    with pytest.raises(ValueError, match=r"watch one of loss, mae.* Received: monitor='val_los'"):
+        fitted(callbacks.EarlyStopping("val_los"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: callbacks.EarlyStopping(mode="up"), "mode='auto'"),
+        (lambda: callbacks.ReduceLROnPlateau(factor=2.0), "between 0 and 1"),
+        (lambda: callbacks.ModelCheckpoint("x", save_freq=0), "number of steps"),
+    ],
+)
+def test_wrong_arguments_are_told(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# ---- what is shown
+
+
+@pytest.fixture
+def on_torch():
+    if "torch" not in NCPSBackend.available_backends():
+        pytest.skip("not installed")
+    with backend_scope("torch"):
+        yield
+
+
+@pytest.mark.usefixtures("on_torch")
+@pytest.mark.parametrize(("verbose", "lines"), [("auto", 0), (0, 0), (1, 2), (2, 2)])
+def test_without_a_terminal_only_those_who_ask_see_lines(capsys, verbose, lines):
+    fitted(epochs=2, verbose=verbose)
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == lines
+    if lines:
+        assert all(part in shown[0] for part in ("Epoch 1/2", "loss ", "mae ", "val_loss "))
+
+
+@pytest.mark.usefixtures("on_torch")
+def test_on_a_terminal_a_bar_shows_rate_loss_and_metrics(monkeypatch):
+    output = io.StringIO()
+    console = progress.Console
+    monkeypatch.setattr(
+        progress, "Console", lambda **options: console(file=output, force_terminal=True, width=120, **options)
+    )
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    fitted(epochs=2, verbose="auto")
+    shown = output.getvalue()
+    for part in ("Epoch 1/2", "Epoch 2/2", "3/3", "/s", "loss ", "mae ", "val_mae "):
+        assert part in shown
+
+
+@pytest.mark.usefixtures("on_torch")
+def test_an_unknown_verbosity_is_told():
+    with pytest.raises(ValueError, match="verbose=7"):
+        fitted(verbose=7)

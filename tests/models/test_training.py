@@ -1,0 +1,305 @@
+"""`fit` and its kin: the same numbers on every backend, which are Keras' numbers."""
+
+import numpy as np
+import pytest
+
+import ncps
+from conftest import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, sequential
+from ncps import losses, metrics, optimizers
+from ncps.backend import NCPSBackend, backend_scope
+
+REFERENCE = "torch"  # which the others are held against
+needs_reference = pytest.mark.skipif(REFERENCE not in NCPSBackend.available_backends(), reason="not installed")
+
+
+def compiled(make, optimizer, loss="mse", backend=None, **options):
+    """A model from seed 1, compiled."""
+    ncps.set_seed(1)
+    model = make()
+    model.compile(optimizer, loss, **options)
+    return model
+
+
+def losses_of_steps(optimizer, steps, backend):
+    """The losses of single steps through the same batches in the same order."""
+    with backend_scope(backend):
+        model = compiled(sequential, optimizer)
+        parts = [slice(8 * (i % 3), 8 * (i % 3) + 8) for i in range(steps)]
+        return np.array([model.train_on_batch(SERIES[part], TARGETS[part]) for part in parts])
+
+
+# ---- the same training everywhere
+
+
+@needs_reference
+@pytest.mark.parametrize("optimizer", [optimizers.SGD(0.05), optimizers.Adam(0.01)], ids=["sgd", "adam"])
+def test_twenty_steps_have_the_same_losses_on_every_backend(trains, optimizer):
+    wanted = losses_of_steps(optimizer, 20, REFERENCE)
+    assert wanted[-1] < 0.7 * wanted[0]
+    np.testing.assert_allclose(losses_of_steps(optimizer, 20, trains), wanted, rtol=1e-4)
+
+
+OPTIONS = [
+    optimizers.SGD(0.05, momentum=0.9),
+    optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    optimizers.SGD(0.05, weight_decay=0.1),
+    optimizers.SGD(0.05, clipnorm=0.3),
+    optimizers.SGD(0.05, clipvalue=0.05),
+    optimizers.SGD(0.05, global_clipnorm=0.5),
+    optimizers.RMSprop(0.003),
+    optimizers.RMSprop(0.003, momentum=0.5, centered=True),
+    optimizers.Adam(0.01, beta_1=0.8, amsgrad=True),
+    optimizers.AdamW(0.01, weight_decay=0.1),
+    optimizers.Adamax(0.01),
+    optimizers.Nadam(0.01),
+    optimizers.Adagrad(0.05),
+    optimizers.Adadelta(0.5),
+    optimizers.Lion(0.003),
+]
+
+
+def own_losses(optimizer, backend):
+    """The losses of five steps, None where the framework has no such optimizer."""
+    try:
+        return losses_of_steps(optimizer, 5, backend)
+    except ncps.UnsupportedOperationError:
+        return None
+
+
+@pytest.mark.skipif(not can_train("keras"), reason="no keras that trains")
+@pytest.mark.parametrize("optimizer", OPTIONS, ids=str)
+def test_every_optimizer_is_that_of_keras(trains, optimizer):
+    if (got := own_losses(optimizer, trains)) is None:
+        pytest.skip(f"{trains} has none")
+    # RMSprop and its like add epsilon before or after the root, Nadam has a schedule in Keras and torch only
+    tolerance = 2e-2 if isinstance(optimizer, (optimizers.Nadam, optimizers.RMSprop, optimizers.Adadelta)) else 1e-3
+    np.testing.assert_allclose(got, own_losses(optimizer, "keras"), rtol=tolerance)
+
+
+def test_a_learning_rate_may_be_a_function_of_the_step(trains):
+    if trains == "keras":
+        pytest.skip("Keras has schedules of its own")
+    model = compiled(sequential, optimizers.SGD(lambda step: 0.1 / (1 + step)))
+    rates = []
+    for _ in range(3):
+        model.train_on_batch(SERIES, TARGETS)
+        rates.append(model.optimizer.learning_rate)
+    np.testing.assert_allclose(rates, [0.1, 0.05, 0.1 / 3], rtol=1e-6)
+    assert model.optimizer.iterations == 3
+
+
+# ---- fit, evaluate, predict: the numbers of Keras
+
+CASES = {
+    "plain": (sequential, SERIES, TARGETS, {"loss": "mse", "metrics": ["mae", "mse"]}, {}),
+    "times_and_mask": (
+        lambda: Irregular(sequences=True),
+        {"series": SERIES, "timespans": ELAPSED, "mask": MASK},
+        STEPS,
+        {"loss": losses.Huber(0.5), "metrics": ["mae", metrics.RootMeanSquaredError()]},
+        {},
+    ),
+    "tuple_and_weights": (
+        Irregular,
+        (SERIES, ELAPSED, MASK),
+        TARGETS,
+        {"loss": "mae", "metrics": ["mse"], "weighted_metrics": ["mse"]},
+        {"sample_weight": np.linspace(0, 2, 24).astype(np.float32)},
+    ),
+    "classes": (
+        lambda: sequential(3),
+        SERIES,
+        CLASSES,
+        {"loss": losses.SparseCategoricalCrossentropy(from_logits=True), "metrics": ["accuracy"]},
+        {"class_weight": {0: 1.0, 1: 2.0, 2: 0.5}},
+    ),
+    "one_hot": (
+        lambda: sequential(3),
+        SERIES,
+        np.eye(3, dtype=np.float32)[CLASSES],
+        {"loss": losses.CategoricalCrossentropy(True, 0.1), "metrics": ["accuracy"]},
+        {},
+    ),
+    "binary": (
+        sequential,
+        SERIES,
+        (TARGETS > 0).astype(np.float32),
+        {
+            "loss": losses.BinaryCrossentropy(from_logits=True),
+            "metrics": [metrics.BinaryAccuracy(0.0), metrics.AUC(from_logits=True), metrics.AUC(50, "PR", True)],
+        },
+        {},
+    ),
+}
+
+
+def history_of(case, backend, **more):
+    make, x, y, compiling, fitting = CASES[case]
+    with backend_scope(backend):
+        model = compiled(make, optimizers.SGD(0.05), **compiling)
+        validation = {"validation_split": 0.25} if "class_weight" not in fitting else {}
+        fitting = {"epochs": 2, "batch_size": 5, "shuffle": False, "verbose": 0, **validation, **fitting, **more}
+        return model, model.fit(x, y, **fitting).history
+
+
+@pytest.mark.skipif(not can_train("keras"), reason="no keras that trains")
+@pytest.mark.parametrize("case", list(CASES))
+def test_fit_reports_what_keras_reports(trains, case):
+    _, x, y, _, _ = CASES[case]
+    model, got = history_of(case, trains)
+    other, wanted = history_of(case, "keras")
+    assert {name.replace("weighted_mse", "mse_1") for name in got} == {
+        name.replace("weighted_mse", "mse_1") for name in wanted
+    }
+    for (_, a), (_, b) in zip(sorted(got.items()), sorted(wanted.items()), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-6)
+    got, wanted = (each.evaluate(x, y, batch_size=7, verbose=0) for each in (model, other))
+    np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=1e-6)
+    np.testing.assert_allclose(model.predict(x, 5, verbose=0), other.predict(x, verbose=0), rtol=0, atol=1e-4)
+
+
+def test_epochs_go_through_the_samples_in_an_order_that_the_seed_repeats(trains):
+    if trains == "keras":
+        pytest.skip("Keras shuffles")
+    first, second = (history_of("plain", trains, shuffle=True)[1]["loss"] for _ in range(2))
+    assert first == second
+    assert first != history_of("plain", trains)[1]["loss"]
+
+
+def test_numpy_evaluates_and_predicts(backend):
+    if backend != "numpy":
+        pytest.skip("that one")
+    model = compiled(sequential, "adam", metrics=["mae"])
+    loss, mae = model.evaluate(SERIES, TARGETS, verbose=0)
+    outputs = model.predict(SERIES)
+    np.testing.assert_allclose([loss, mae], [((outputs - TARGETS) ** 2).mean(), np.abs(outputs - TARGETS).mean()], 1e-5)
+    with pytest.raises(ncps.UnsupportedOperationError, match=r"Installed: .*pip install"):
+        model.fit(SERIES, TARGETS)
+
+
+# ---- where batches come from
+
+
+def generated(batches):
+    while True:
+        yield from batches
+
+
+def sources():
+    batches = [(SERIES[i : i + 8], TARGETS[i : i + 8]) for i in range(0, 24, 8)]
+    yield "arrays", lambda: ((SERIES, TARGETS), {"batch_size": 8, "shuffle": False})
+    yield "list", lambda: ((batches,), {})
+    yield "generator", lambda: ((generated(batches),), {"steps_per_epoch": 3})
+    yield "loader", lambda: ((loader(),), {})
+    yield "dataset", lambda: ((dataset(),), {})
+
+
+def loader():
+    data = pytest.importorskip("torch.utils.data")
+    import torch
+
+    return data.DataLoader(data.TensorDataset(torch.tensor(SERIES), torch.tensor(TARGETS)), batch_size=8)
+
+
+def dataset():
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices((SERIES, TARGETS)).batch(8)
+
+
+@pytest.mark.parametrize("kind", ["list", "generator", "loader", "dataset"])
+def test_batches_come_from_anything_that_gives_them(trains, kind):
+    if trains == "keras" and kind == "list":
+        pytest.skip("to Keras a list is several inputs")
+    kinds = dict(sources())
+    results = []
+    for each in ("arrays", kind):
+        args, options = kinds[each]()
+        model = compiled(sequential, "sgd")
+        results.append(model.fit(*args, epochs=2, verbose=0, **options).history["loss"])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-6)
+
+
+# ---- a loss that is not finite
+
+
+def test_a_step_with_a_loss_that_is_not_finite_is_not_taken(trains):
+    targets = TARGETS.copy()
+    targets[17] = np.nan  # in the third batch
+    model = compiled(sequential, optimizers.Adam(0.01))
+    other = compiled(sequential, optimizers.Adam(0.01))
+    other.fit(SERIES[:16], TARGETS[:16], batch_size=8, shuffle=False, verbose=0)
+    with pytest.raises(FloatingPointError, match=r"step 3 .*smaller learning rate"):
+        model.fit(SERIES, targets, batch_size=8, shuffle=False, verbose=0)
+    for got, wanted in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    model.fit(SERIES, TARGETS, batch_size=8, verbose=0)  # and goes on
+    with pytest.raises(FloatingPointError, match="step 1"):
+        model.train_on_batch(SERIES, targets)
+
+
+# ---- several outputs
+
+
+class Two(ncps.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.left, self.right = sequential(2), sequential(1)
+
+    def call(self, inputs):
+        return {"left": self.left(inputs), "right": self.right(inputs)}
+
+
+def test_several_outputs_have_losses_and_metrics_of_their_own(trains):
+    if trains == "keras":
+        pytest.skip("Keras' own business")
+    y = {"left": np.repeat(TARGETS, 2, 1), "right": TARGETS}
+    model = compiled(Two, "sgd", {"left": "mse", "right": "mae"}, loss_weights={"left": 2.0, "right": 0.5},
+                     metrics={"left": ["mae"], "right": ["mse"]})  # fmt: skip
+    results = model.evaluate(SERIES, y, verbose=0, return_dict=True)
+    outputs = model.predict(SERIES, verbose=0)
+    left, right = (outputs[name] - y[name] for name in ("left", "right"))
+    wanted = {
+        "loss": 2 * (left**2).mean() + 0.5 * np.abs(right).mean(),
+        "left_mae": np.abs(left).mean(),
+        "right_mse": (right**2).mean(),
+    }
+    assert set(results) == set(wanted)
+    for name, value in wanted.items():
+        assert abs(results[name] - value) < 1e-5 * value
+    before = results["loss"]
+    model.fit(SERIES, y, epochs=5, verbose=0)
+    assert model.evaluate(SERIES, y, verbose=0)[0] < before
+
+
+# ---- ways to compile
+
+
+@pytest.mark.parametrize("options", [{"run_eagerly": True}, {"jit_compile": False}], ids=["eager", "not_compiled"])
+def test_steps_need_not_be_compiled(trains, options):
+    results = []
+    for each in ({}, options):
+        model = compiled(sequential, "sgd", **each)
+        results.append(model.fit(SERIES, TARGETS, batch_size=8, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_on_torch(precision):
+    if not can_train("torch"):
+        pytest.skip("not installed")
+    with backend_scope("torch"):
+        model = compiled(sequential, optimizers.SGD(0.02), mixed_precision=precision)
+        history = model.fit(SERIES, TARGETS, epochs=8, batch_size=8, shuffle=False, verbose=0).history["loss"]
+        exact = compiled(sequential, optimizers.SGD(0.02))
+        wanted = exact.fit(SERIES, TARGETS, epochs=8, batch_size=8, shuffle=False, verbose=0).history["loss"]
+    assert all(weight.dtype == np.float32 for weight in model.get_weights())
+    assert history != wanted
+    np.testing.assert_allclose(history, wanted, rtol=0.05)
+
+
+def test_mixed_precision_elsewhere_says_where_it_is(trains):
+    if trains in ("torch", "keras"):
+        pytest.skip("there it is")
+    model = compiled(sequential, "sgd", mixed_precision="bfloat16")
+    with pytest.raises(ncps.UnsupportedOperationError, match='dtype="bfloat16"'):
+        model.fit(SERIES, TARGETS, verbose=0)

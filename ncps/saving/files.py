@@ -33,12 +33,14 @@ TYPES = {
 }
 
 
+LONGEST_HEADER = 2**22  # beside half of the file: parsed text takes many times its memory
+
+
 class Content(NamedTuple):
-    """What a file holds: arrays by name, text by name, and the number of its bytes."""
+    """What a file holds: arrays by name, and text by name."""
 
     arrays: dict[str, Array]
     metadata: dict[str, str]
-    size: int
 
 
 def write(path: PathLike, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
@@ -65,7 +67,7 @@ def read(path: PathLike) -> Content:
         found = safetensors.deserialize(content)
     except (safetensors.SafetensorError, ValueError, TypeError, OverflowError) as error:
         raise no_safetensors(path, error) from error
-    return Content({name: as_array(name, entry) for name, entry in found}, metadata, len(content))
+    return Content({name: as_array(name, entry) for name, entry in found}, metadata)
 
 
 def read_metadata(content: bytes, path: PathLike) -> dict[str, str]:
@@ -75,7 +77,7 @@ def read_metadata(content: bytes, path: PathLike) -> dict[str, str]:
         ValueError: there is no such header.
     """
     length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else 0
-    if not 0 < length <= len(content) - 8:
+    if not 0 < length <= len(content) - 8 or length > LONGEST_HEADER + len(content) // 2:
         raise no_safetensors(path, "the length of its header does not fit")
     metadata = read_json(content[8 : 8 + length], f"the header of {os.fspath(path)}").get("__metadata__") or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):

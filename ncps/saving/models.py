@@ -25,7 +25,8 @@ from ncps.saving.files import Content, PathLike
 from ncps.saving.weights import OPTIMIZER, arrays_of, model_arrays, set_weights, weights_of
 
 VERSION = 1
-FREE, FACTOR = 2**24, 100  # bytes that a configuration may ask for: these, and so many for each of its file
+FAULTS = (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, MemoryError, NotImplementedError)
+FREE, FACTOR, EACH = 2**24, 100, 50_000  # bytes a configuration may ask for: some, some a byte and some a weight
 
 
 def save(model: Any, path: PathLike, optimizer: bool = False) -> None:
@@ -79,27 +80,23 @@ def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Ker
     """
     content = files.read(path)
     metadata = checked(content.metadata, path)
-    with allowance(FREE + FACTOR * content.size):
+    arrays = content.arrays.values()
+    with allowance(FREE + FACTOR * sum(array.nbytes for array in arrays) + EACH * len(arrays)):
         try:
             model = made(
                 files.read_json(metadata["model"], "the model"), files.read_json(metadata.get("build", "{}"), "build")
             )
-        except (
-            TypeError,
-            AttributeError,
-            KeyError,
-            LookupError,
-            ArithmeticError,
-            RecursionError,
-            MemoryError,
-        ) as error:
+        except FAULTS as error:
             raise ValueError(
                 f"Expected the configuration of a model in {path}. Received: {type(error).__name__}: {error}"
             ) from error
     own = {weight.path: weight for weight in weights_of(model)}
     set_weights(own, model_arrays(content.arrays), path)
     if compile and "training" in metadata:
-        recompile(model, files.read_json(metadata["training"], "training"))
+        try:
+            recompile(model, files.read_json(metadata["training"], "training"))
+        except FAULTS as error:
+            raise ValueError(f"Expected how a model was compiled in {path}. Received: {error}") from error
         restore_optimizer(model, content)
     return model
 

@@ -258,10 +258,12 @@ CHANGES = {
     "huge wiring": lambda c: with_model(c, in_place((*LTC_AT, "units", "config", "units"), 10**6)),
     "many neurons": lambda c: with_model(c, in_place((*LTC_AT, "units", "config", "units"), 9000)),
     "huge input size": lambda c: with_model(c, in_place(("config", "layers", 2, "config", "input_size"), HUGE)),
-    "many layers": lambda c: with_model(c, lambda m: in_place(("config", "layers"), m["config"]["layers"] * 20_000)(m)),
+    "many layers": lambda c: with_model(c, lambda m: in_place(("config", "layers"), m["config"]["layers"] * 2000)(m)),
     "deep lists": lambda c: with_model(c, lambda m: "[" * 100_000 + "]" * 100_000),
     "deep objects": lambda c: with_model(c, lambda m: '{"a":' * 100_000 + "1" + "}" * 100_000),
-    "deep classes": lambda c: with_model(c, nested_classes),
+    "deep classes": lambda c: with_model(
+        c, lambda m: '{"class_name": "Sequential", "config": {"layers": [' * 400 + json.dumps(m) + "]}}" * 400
+    ),
     "a name twice": lambda c: with_model(c, lambda m: '{"class_name": "Dense", "class_name": "LTC", "config": {}}'),
     "a weight twice": lambda c: with_header(c, lambda h: json.dumps(h).encode()[:-1] + b', "2/bias": {}}'),
     "NaN": lambda c: with_model(c, lambda m: '{"class_name": "Dense", "config": {"units": NaN}}'),
@@ -285,12 +287,6 @@ CHANGES = {
         c, lambda h: h["__metadata__"].update(training='{"loss": "mse", "__class__": "x"}') or h
     ),
 }
-
-
-def nested_classes(model):
-    for _ in range(400):
-        model = {"class_name": "Sequential", "config": {"layers": [model]}}
-    return model
 
 
 def with_build(content, change):

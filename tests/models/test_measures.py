@@ -49,7 +49,8 @@ def test_losses_are_those_of_keras(backend, case, weights):
         predictions = keras.ops.convert_to_tensor(outputs)
         if mask is not None:
             predictions._keras_mask = keras.ops.convert_to_tensor(mask)
-        wanted = float(np.asarray(keras.ops.convert_to_numpy(theirs(y, predictions, WEIGHTS[weights]))))
+        given = WEIGHTS["samples"][:, None] if weights == "samples" else WEIGHTS[weights]  # Keras wants an axis for T
+        wanted = float(np.asarray(keras.ops.convert_to_numpy(theirs(y, predictions, given))))
         np.testing.assert_allclose(value(loss, y, outputs, WEIGHTS[weights], mask), wanted, rtol=1e-5)
 
 

@@ -47,9 +47,17 @@ class Callback:
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Before each step."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """After each step; `logs` has the means since the beginning of the epoch."""
+        self.on_batch_end(batch, logs)
+
+    def on_batch_begin(self, batch: int, logs: Logs = None) -> None:
+        """The same as `on_train_batch_begin`, by its older name."""
+
+    def on_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """The same as `on_train_batch_end`, by its older name."""
 
     def on_test_begin(self, logs: Logs = None) -> None:
         """Before a validation or an evaluation."""
@@ -74,6 +82,11 @@ class Callback:
 
     def on_predict_batch_end(self, batch: int, logs: Logs = None) -> None:
         """After each of its batches."""
+
+
+for _name, _moment in list(vars(Callback).items()):
+    if _name.startswith("on_"):
+        _moment._is_default = True  # as Keras marks its own: whoever calls it may leave it out
 
 
 class History(Callback):
@@ -123,16 +136,10 @@ class CallbackList:
 
         return call
 
-    def listen_to(self, moment: str) -> bool:
-        """Whether a callback does anything at this moment: numbers are fetched from a device for those only."""
-        return any(
-            not is_default(getattr(type(callback), moment), getattr(Callback, moment)) for callback in self.callbacks
-        )
-
-
-def is_default(method: Any, ours: Any) -> bool:
-    """Whether a method is the empty one of our base class or of Keras'."""
-    return method is ours or getattr(method, "_is_default", False)
+    def listen_to(self, *moments: str) -> bool:
+        """Whether a callback does anything at these moments: numbers are fetched from a device for those only."""
+        methods = (getattr(callback, moment, None) for callback in self.callbacks for moment in moments)
+        return any(method is not None and not getattr(method, "_is_default", False) for method in methods)
 
 
 class Monitor(Callback):

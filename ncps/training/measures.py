@@ -52,7 +52,7 @@ class Measures:
             return
         names = output_names(outputs)
         found = []
-        for kind, weighted in self.kinds:
+        for kind, weighted in ((kind, weighted) for kind, weighted in self.kinds if kind):
             per_output = [kind] if len(names) == 1 and not isinstance(kind, Mapping) else for_outputs(kind, outputs)
             for i, chosen in enumerate(per_output):
                 for name, metric in chosen if isinstance(chosen, list) else [chosen] if chosen else []:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -26,7 +27,8 @@ class Session:
     For the model's framework it is nothing: equal to any other, and empty in a copy of the model.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: Any = None) -> None:
+        self.owner = (lambda: None) if owner is None else weakref.ref(owner)
         self.arguments: dict[str, Any] = {}  # of `compile`
         self.measures: Measures | None = None
         self.optimizer: Any = None  # data, and once the model is built that of its framework
@@ -47,7 +49,7 @@ class Session:
 
     def train(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Numbers:
         """One pass of training through the data: the loss and the metrics."""
-        carry, wanted = self.start(), chain.listen_to("on_train_batch_end")
+        carry, wanted = self.start(), chain.listen_to("on_train_batch_end", "on_batch_end")
         for i, batch in enumerate(data):
             chain.on_train_batch_begin(i)
             self.optimizer.follow_schedule()

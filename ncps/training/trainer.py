@@ -29,9 +29,11 @@ class Trainer:
     @property
     def session(self) -> Session:
         """What `compile` and `fit` keep."""
-        if "_session" not in vars(self):
-            object.__setattr__(self, "_session", Session())
-        return vars(self)["_session"]
+        found = vars(self).get("_session")
+        if found is None or found.owner() is not self:  # as nnx.merge hands on whatever it does not know
+            found = Session(self)
+            object.__setattr__(self, "_session", found)
+        return found
 
     # -- configuration
 
@@ -277,6 +279,8 @@ class Trainer:
 
     def load_weights(self, path: PathLike, strict: bool = True) -> list[str]:
         """Sets the weights from a file, see `ncps.saving.load_weights`."""
+        if not isinstance(path, (str, os.PathLike)):  # mlx' own takes lists
+            return super().load_weights(path, strict)  # type: ignore[misc]
         return saving.load_weights(self, path, strict)
 
     @property

@@ -42,6 +42,12 @@ class StopsAtNaN:
             **options,
         )
 
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        call = getattr(self, "run", self.call)
+        args, kwargs = spread(call, (x,), {})
+        masked(y_pred, argument(call, "mask", args, kwargs))  # jax has lost it on the way out of the gradient
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
     @property
     def compile_arguments(self):
         return vars(self).get("_compile_arguments")
@@ -145,7 +151,9 @@ class Sequential(StopsAtNaN, keras.Sequential):
             return super().call(inputs, training=training, mask=mask, **options)
         args, given = call_arguments(self.run, inputs)
         given |= {"training": training} | ({} if timespans is None else {"timespans": timespans})
-        return self.run(*args, **given)  # `mask` is what Keras knows of the inputs' masks, each its own
+        if not isinstance(inputs, (tuple, list, dict)):  # else `mask` is what Keras knows of the masks of each of them
+            given["mask"] = mask
+        return self.run(*args, **given)
 
     def run(self, inputs, timespans=None, mask=None, training=None):
         given = {"timespans": timespans, "mask": mask, "training": training}

@@ -10,7 +10,7 @@ import numpy as np
 from ncps import tree
 from ncps.backend import active, backend_scope
 from ncps.backends import common
-from ncps.backends.keras import ops
+from ncps.backends.keras import masks, ops
 
 
 class State(keras.random.SeedGenerator):
@@ -67,7 +67,7 @@ class KerasLayer(keras.layers.Layer):
         """Adds the mask that Keras keeps with the first tensor: it fills `mask` for a single tensor argument only."""
         names = list(self._call_signature.parameters)
         given = dict(zip(names, args, strict=False)) | kwargs
-        mask = getattr(given.get(names[0]), "_keras_mask", None)
+        mask = masks.mask_of(given.get(names[0]))
         if mask is None or given.get("mask") is not None or "mask" not in names:
             return args, kwargs
         return args[:1], {name: x for name, x in given.items() if name != names[0] or not args} | {"mask": mask}

@@ -226,7 +226,10 @@ def made(name, **options):
     """The layer, from seed 11, built."""
     ncps.set_seed(11)
     layer = LAYERS[name].make(**options)
-    layer(inputs_of(LAYERS[name]))
+    if getattr(layer, "bound_to", "keras") == "keras":  # whose own layers are built by being called
+        layer(inputs_of(LAYERS[name]))
+    else:
+        layer.ensure_built(LAYERS[name].shape)
     return layer
 
 

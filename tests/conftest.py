@@ -11,20 +11,37 @@ import pytest
 _BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
 
 _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
-
-
-_BETWEEN_CLEARINGS = 400  # tests
+_MAPS = Path("/proc/self/maps")
 _tests_run = itertools.count(1)
 
 
-def pytest_runtest_teardown() -> None:
-    """Lets go of jax's compiled programs now and then.
+_MOST_MAPS = 45_000  # memory maps of a process, of which Linux allows 65,530
 
-    Each takes a dozen memory maps. A process that runs thousands of tests would come to the limit of the system, 65530
-    on Linux, where XLA ends with a segmentation fault.
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests of a backend one after the other, those of jax last.
+
+    Each of the processes that share the tests begins at another place, so that one alone compiles what jax needs.
     """
-    if next(_tests_run) % _BETWEEN_CLEARINGS == 0 and "jax" in sys.modules:
-        sys.modules["jax"].clear_caches()
+    order = {None: 0, **{name: i for i, name in enumerate((*_BACKENDS, "jax"), 1)}}
+
+    def place(item: pytest.Item) -> int:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        return order[next((value for value in parameters if isinstance(value, str) and value in order), None)]
+
+    items.sort(key=place)
+
+
+def pytest_runtest_teardown() -> None:
+    """Lets go of jax's compiled programs before there are too many.
+
+    Each takes a dozen memory maps. A process that runs thousands of tests would come to the limit of the system, where
+    XLA ends with a segmentation fault.
+    """
+    if next(_tests_run) % 50 == 0 and "jax" in sys.modules and _MAPS.exists():
+        with _MAPS.open("rb") as maps:
+            if sum(1 for _ in maps) > _MOST_MAPS:
+                sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

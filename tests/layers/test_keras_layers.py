@@ -336,6 +336,24 @@ def test_masks_of_an_embedding_reach_our_layers_in_keras(trains, tmp_path):
     equal(second(first(vectors[1:2, : LENGTHS[1]])), to_numpy(wanted)[1:2])  # a series alone, at its true length
 
 
+def test_masks_reach_layers_with_timespans_in_a_model_that_keras_compiles():
+    """There jax holds tensors that take no attributes, and Keras keeps their masks elsewhere."""
+
+    class Irregular(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.masking, self.rnn = keras.layers.Masking(), CfC(3, backbone_units=4)
+
+        def call(self, inputs):
+            series, elapsed = inputs
+            return self.rnn(self.masking(series), timespans=elapsed)
+
+    model = Irregular()
+    got = model.predict([PADDED, TIMES], verbose=0)
+    equal(got, model.rnn(PADDED, mask=MASK, timespans=TIMES))
+    assert np.abs(got - to_numpy(model.rnn(PADDED, timespans=TIMES))).max() > 1e-3
+
+
 def test_losses_of_keras_leave_masked_steps_out(trains):
     layers = [CfC(3, backbone_units=4, return_sequences=True), Bidirectional(GRU(2, return_sequences=True))]
     layers += [TimeDistributed(Dense(2))]

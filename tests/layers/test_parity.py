@@ -322,19 +322,27 @@ CASES = [
 ]
 
 
-# Keras runs the ops of a framework that has all cases: one of each layer and way of running it will do.
 def way_of_running(case):
     return case.layer, isinstance(case.wiring(), int), case.mask is None, case.resets is None, case.backwards
 
 
-KERAS_CASES = set({way_of_running(case): case for case in reversed(CASES)}.values())
+def options(case):
+    return *way_of_running(case), *(f"{name}={value}" for name, value in case.options.items() if name != "unfolds")
+
+
+def one_of_each(kind):
+    return set({kind(case): case for case in reversed(CASES)}.values())
+
+
+# jax compiles for a second or two each, and Keras runs the ops of a framework that has all cases.
+SOME = {"jax": one_of_each(options), "keras": one_of_each(way_of_running)}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)
 def case(request):
-    """Each case; those that keras leaves out are skipped there."""
-    if request.getfixturevalue("backend") == "keras" and request.param not in KERAS_CASES:
-        pytest.skip("run by the backend of its framework")
+    """Each case; on some backends one of each kind."""
+    if request.param not in SOME.get(request.getfixturevalue("backend"), CASES):
+        pytest.skip("another of its kind runs here")
     return request.param
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from native import can_train, projected, to_numpy, value_and_gradients
-from test_harness import LAYERS as SPECS, RNNS, Leaky
+from test_harness import LAYERS as SPECS, RNNS, Leaky, some_go_without  # noqa: F401 - a fixture
 
 import ncps
 from ncps import ops, tree

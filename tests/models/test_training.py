@@ -67,7 +67,7 @@ def own_losses(optimizer, backend):
 
 
 @pytest.mark.skipif(not can_train("keras"), reason="no keras that trains")
-@pytest.mark.parametrize("optimizer", OPTIONS, ids=str)
+@pytest.mark.parametrize("optimizer", OPTIONS, ids=repr)
 def test_every_optimizer_is_that_of_keras(trains, optimizer):
     if (got := own_losses(optimizer, trains)) is None:
         pytest.skip(f"{trains} has none")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from ncps import losses, metrics, ops, tree
 
 Tree = Any
 Tensor = Any
+Assigned = tuple[str, metrics.Metric, int, bool]  # name, metric, number of the output, whether weights count
 
 
 class Measures:
@@ -35,7 +37,7 @@ class Measures:
             (convert(named, named_metrics or []), False),
             (convert(named, weighted_metrics or []), True),
         ]
-        self.metrics: list[tuple[str, metrics.Metric, int, bool]] | None = None  # known with the number of outputs
+        self.metrics: list[Assigned] | None = None  # known with the number of outputs
 
     def start(self) -> Tree:
         """The sums before the first batch: of the loss, of the samples, and the states of the metrics."""
@@ -57,7 +59,7 @@ class Measures:
             for i, chosen in enumerate(per_output):
                 for name, metric in chosen if isinstance(chosen, list) else [chosen] if chosen else []:
                     found.append((f"{names[i]}_{name}" if len(names) > 1 else name, metric, i, weighted))
-        self.metrics = [(unique(name, i, found), *rest) for i, (name, *rest) in enumerate(found)]
+        self.metrics = with_unique_names(found)
 
     def value(self, y: Tree, outputs: Tree, sample_weight: Any, mask: Any) -> Tensor:
         """The loss of a batch.
@@ -117,10 +119,17 @@ def named(metric: Any) -> tuple[str, metrics.Metric]:
     return metric if isinstance(metric, str) else found.name, found
 
 
-def unique(name: str, index: int, all_metrics: Sequence[tuple[Any, ...]]) -> str:
-    """`name`, with a number if a metric before has it."""
-    before = sum(other[0] == name for other in all_metrics[:index])
-    return f"{name}_{before}" if before else name
+def with_unique_names(found: Sequence[Assigned]) -> list[Assigned]:
+    """Metrics with names of their own: the second ``"mse"`` is ``"weighted_mse"`` if it is, else ``"mse_1"``."""
+    taken: dict[str, Assigned] = {}
+    for name, metric, output, weighted in found:
+        free = name
+        if name in taken:
+            numbered = (f"{name}_{i}" for i in itertools.count(1))
+            candidates = itertools.chain([f"weighted_{name}"] if weighted else [], numbered)
+            free = next(candidate for candidate in candidates if candidate not in taken)
+        taken[free] = free, metric, output, weighted
+    return list(taken.values())
 
 
 def output_names(outputs: Tree) -> list[str]:

@@ -17,7 +17,7 @@ def fitted(*given, epochs=4, optimizer=None, **options):
     ncps.set_seed(1)
     model = sequential()
     model.compile(optimizer or optimizers.SGD(0.02), "mse", metrics=["mae"])
-    options = {"batch_size": 8, "shuffle": False, "verbose": 0, "validation_split": 0.25} | options
+    options = {"batch_size": 6, "shuffle": False, "verbose": 0, "validation_split": 0.25} | options
     return model, model.fit(SERIES, TARGETS, epochs=epochs, callbacks=list(given), **options)
 
 

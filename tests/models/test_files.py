@@ -1,10 +1,10 @@
 """Models in files: from any backend to any other, with the optimizer, and whatever somebody did to the file."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -48,50 +48,65 @@ def wired():
 
 
 def trained(make, backend, epochs=1):
-    """A model and inputs for it; trained where there are gradients."""
+    """A model and its predictions; trained where there are gradients."""
     with backend_scope(backend):
         ncps.set_seed(2)
         model = make()
         if can_train(backend):
             model.compile(optimizers.Adam(0.01), "mse", metrics=["mae"])
-            model.fit((SERIES, ELAPSED, MASK), TARGETS, epochs=epochs, batch_size=8, shuffle=False, verbose=0)
+            model.fit((SERIES, ELAPSED, MASK), TARGETS, epochs=epochs, batch_size=24, shuffle=False, verbose=0)
         else:
-            model((SERIES, ELAPSED, MASK) if backend == "keras" else SERIES)
+            predicted(model)
         return model, predicted(model)
 
 
+@functools.cache
+def source_of(make, backend):
+    """One such model for all tests that only read it."""
+    return trained(make, backend)
+
+
 def predicted(model):
-    return model.predict((SERIES, ELAPSED, MASK), verbose=0)
+    return model.predict((SERIES, ELAPSED, MASK), 24, verbose=0)
 
 
 # ---- from backend to backend
 
 
-@pytest.mark.parametrize("make", [wired, Irregular], ids=["wired", "irregular"])
-def test_all_pairs_of_backends_predict_the_same(source, target, make, tmp_path):
-    model, wanted = trained(make, source)
+def test_all_pairs_of_backends_predict_the_same(source, target, tmp_path):
+    model, wanted = source_of(Irregular, source)
     saving.save(model, tmp_path / "model.safetensors")
+    data = {"x": (SERIES, ELAPSED, MASK), "y": TARGETS, "batch_size": 24, "verbose": 0}
     with backend_scope(target):
         again = saving.load(tmp_path / "model.safetensors")
         np.testing.assert_allclose(predicted(again), wanted, rtol=0, atol=2e-5)
-        if not (can_train(source) and can_train(target)) or make is wired:
-            return
-        before = again.evaluate((SERIES, ELAPSED, MASK), TARGETS, verbose=0)[0]
-        again.fit((SERIES, ELAPSED, MASK), TARGETS, epochs=10, batch_size=8, verbose=0)  # 30 steps
-        assert again.evaluate((SERIES, ELAPSED, MASK), TARGETS, verbose=0)[0] < 0.95 * before
-
-
-def test_conversion_keeps_predictions_and_training(source, target):
-    model, wanted = trained(Irregular, source)
-    again = ncps.convert(model, target)
-    with backend_scope(target):
-        np.testing.assert_allclose(predicted(again), wanted, rtol=0, atol=2e-5)
         if can_train(source) and can_train(target):
-            assert np.isfinite(again.fit((SERIES, ELAPSED, MASK), TARGETS, verbose=0).history["mae"][0])
+            losses = again.fit(epochs=30, **data).history["loss"]  # 30 steps
+            assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("there", BACKENDS)
+def test_wirings_and_nested_cells_move(there, tmp_path):
+    needs(there)
+    model, wanted = source_of(wired, "numpy")
+    moved = ncps.convert(model, there)
+    with backend_scope(there):
+        np.testing.assert_allclose(predicted(moved), wanted, rtol=0, atol=2e-5)
+    back = ncps.convert(moved, "numpy")
+    np.testing.assert_array_equal(predicted(back), wanted)
+
+
+def test_conversion_keeps_the_way_of_training(trains):
+    needs("torch")
+    model, wanted = source_of(Irregular, trains)
+    again = ncps.convert(model, "torch")
+    np.testing.assert_allclose(predicted(again), wanted, rtol=0, atol=2e-5)
+    again.compile(**again.compile_arguments)
+    assert "mae" in again.evaluate((SERIES, ELAPSED, MASK), TARGETS, verbose=0, return_dict=True)
 
 
 def test_training_goes_on_as_if_never_interrupted(trains, tmp_path):
-    data = {"x": (SERIES, ELAPSED, MASK), "y": TARGETS, "batch_size": 8, "shuffle": False, "verbose": 0}
+    data = {"x": (SERIES, ELAPSED, MASK), "y": TARGETS, "batch_size": 24, "shuffle": False, "verbose": 0}
     model, _ = trained(Irregular, trains)
     saving.save(model, tmp_path / "model", optimizer=True)
     wanted = model.fit(**data).history["loss"]
@@ -370,9 +385,8 @@ def test_two_thousand_damaged_files_are_errors_and_take_no_memory(honest, tmp_pa
 
 # ---- a crash while saving
 
-SAVE = """
-import sys
-import numpy as np
+KILLED = """
+import os, random, signal, sys, time
 import ncps
 from ncps import saving
 from ncps.layers import Dense
@@ -380,32 +394,36 @@ ncps.set_backend("numpy")
 models = []
 for seed in range(2):
     ncps.set_seed(seed)
-    models.append(ncps.Sequential([Dense(400, input_size=400), Dense(400, input_size=400)]))
-saving.save(models[0], sys.argv[1])
-print("ready", flush=True)
-while True:
-    for model in models:
-        saving.save(model, sys.argv[1])
+    models.append(ncps.Sequential([Dense(300, input_size=300), Dense(300, input_size=300)]))
+path, rng = sys.argv[1], random.Random(0)
+saving.save(models[0], path)
+start = time.perf_counter()
+saving.save(models[0], path)
+one = time.perf_counter() - start
+for moment in range(50):
+    child = os.fork()
+    if child == 0:
+        while True:
+            for model in reversed(models):
+                saving.save(model, path)
+    time.sleep(rng.uniform(0, 4 * one))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print(saving.load(path).get_weights()[1][0, 0])
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_process_that_is_killed_leaves_a_whole_file(tmp_path):
-    path, rng = tmp_path / "model", np.random.default_rng(0)
-    seen = set()
-    for _ in range(50):
-        process = subprocess.Popen(
-            [sys.executable, "-c", SAVE, str(path)],
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": ROOT},
-        )
-        assert process.stdout.readline() == b"ready\n"
-        time.sleep(rng.uniform(0, 0.02))
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        with backend_scope("numpy"):
-            seen.add(float(saving.load(path).get_weights()[1][0, 0]))
-    assert len(seen) == 2  # it was killed after and in the middle of both
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "model")],
+        capture_output=True, text=True, check=False, timeout=120, env=os.environ | {"PYTHONPATH": ROOT},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = done.stdout.split()
+    assert len(found) == 50
+    assert len(set(found)) == 2  # they were killed after some files of either model, and in the middle of some
+    assert len(list(tmp_path.iterdir())) > 1  # which is seen from what they left
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):

@@ -119,6 +119,14 @@ def jax_gradients(layer, function):
     return to_numpy(value), to_numpy(extra), flat
 
 
+def compiled_once(call, layer):
+    """What a call of a layer of jax returns, from a program that is compiled for it."""
+    from flax import nnx
+
+    with quick_compilation():
+        return nnx.jit(call)(layer)
+
+
 @contextlib.contextmanager
 def quick_compilation():
     """XLA compiles in a third of the time; each of our programs runs once."""

@@ -97,7 +97,7 @@ def compare_compiled_torch(name, x, times, compiler):
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "ltc"])  # which is compiled below
 def test_torch_compile(name):
     needs("torch")  # inductor takes a minute more for all: it gets the graphs that aot_eager runs
-    compare_compiled_torch(name, X, TIMES, "inductor" if name in ("dense", "cfc", "both") else "aot_eager")
+    compare_compiled_torch(name, X, TIMES, "inductor" if name in ("dense", "cfc") else "aot_eager")
 
 
 @pytest.mark.parametrize("times", [None, 0.5, TIMES], ids=["none", "number", "array"])
@@ -558,31 +558,36 @@ LOAD = """
 import pickle, sys
 import numpy as np
 import ncps
-ncps.set_backend("numpy" if sys.argv[2] != "numpy" else "torch")
-for layer, x, wanted in pickle.load(open(sys.argv[1], "rb")):
-    assert layer.bound_to == sys.argv[2], layer.bound_to
-    from native import to_numpy
-    np.testing.assert_allclose(to_numpy(layer(x)), wanted, rtol=0, atol=1e-6)
-    print(type(layer).__name__)
+ncps.set_backend("numpy")
+from native import to_numpy
+for backend, held in pickle.load(open(sys.argv[1], "rb")).items():
+    for layer, x, wanted in pickle.loads(held):
+        assert layer.bound_to == backend, layer.bound_to
+        np.testing.assert_allclose(to_numpy(layer(x)), wanted, rtol=0, atol=1e-6)
+        print(backend, type(layer).__name__)
 """
+PICKLED = {
+    "dense": "Dense", "ltc_wired": "LTC", "cfc_wired": "CfC", "rnn_users_cell": "RNN", "users_layer": "Scaled",
+    "users_subclass": "Wide", "containers": "Stack",
+}  # fmt: skip
 
 
-def test_a_fresh_process_loads_a_pickle(backend, tmp_path):
+def test_a_fresh_process_loads_pickles(tmp_path):
     from test_harness import LAYERS as SPECS, inputs_of, made as harness_made
 
-    names = ["dense", "ltc_wired", "cfc", "cfc_wired", "rnn_users_cell", "users_layer", "users_subclass", "containers"]
-    held = []
-    for spec in names:
-        layer, x = harness_made(spec), inputs_of(SPECS[spec])
-        held.append((layer, x, to_numpy(layer(x))))
-    (tmp_path / "layers.pickle").write_bytes(pickle.dumps(held))
+    pickles = {}
+    for backend in NCPSBackend.available_backends():
+        with backend_scope(backend):
+            layers = [(harness_made(spec), inputs_of(SPECS[spec])) for spec in PICKLED]
+            pickles[backend] = pickle.dumps([(layer, x, to_numpy(layer(x))) for layer, x in layers])
+    (tmp_path / "layers.pickle").write_bytes(pickle.dumps(pickles))
     path = os.pathsep.join([str(HERE), str(HERE.parents[1])])
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(tmp_path / "layers.pickle"), backend],
+        [sys.executable, "-c", LOAD, str(tmp_path / "layers.pickle")],
         capture_output=True, text=True, check=False, timeout=120, env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["Dense", "LTC", "CfC", "CfC", "RNN", "Scaled", "Wide", "Stack"]
+    assert done.stdout.splitlines() == [f"{backend} {name}" for backend in pickles for name in PICKLED.values()]
 
 
 LOAD_KERAS = """

@@ -334,8 +334,8 @@ def one_of_each(kind):
     return set({kind(case): case for case in reversed(CASES)}.values())
 
 
-# jax compiles for a second or two each, and Keras runs the ops of a framework that has all cases.
-SOME = {"jax": one_of_each(options), "keras": one_of_each(way_of_running)}
+# jax and TensorFlow take a second or two for each, and Keras runs the ops of a framework that has all cases.
+SOME = {"jax": one_of_each(options), "tensorflow": one_of_each(options), "keras": one_of_each(way_of_running)}
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name)

@@ -101,7 +101,7 @@ def test_torch_compile(name):
 
 
 @pytest.mark.parametrize("times", [None, 0.5, TIMES], ids=["none", "number", "array"])
-@pytest.mark.parametrize("name", ["ltc", "cfc"])
+@pytest.mark.parametrize("name", ["cfc"])
 def test_torch_compile_with_times_that_are_no_tensors(name, times):
     """Without timespans, with a number or with a NumPy array."""
     needs("torch")

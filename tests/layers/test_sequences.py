@@ -425,7 +425,7 @@ def long_series():
 
 def oscillators(discretization, parallel=True):
     ncps.set_seed(0)
-    return LinOSS(4, discretization=discretization, return_sequences=True, parallel=parallel)
+    return LinOSS(4, discretization=discretization, return_sequences=True, parallel=parallel, input_size=2)
 
 
 @pytest.mark.parametrize("discretization", ["im", "imex"])

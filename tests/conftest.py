@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-_BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
+_BACKENDS = ("numpy", "torch", "mlx", "tensorflow", "keras", "jax")  # in the order in which their tests run
 
 _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
 _MAPS = Path("/proc/self/maps")
-_tests_run = itertools.count(1)
-
-
 _MOST_MAPS = 45_000  # memory maps of a process, of which Linux allows 65,530
+_tests_run = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,11 +21,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Each of the processes that share the tests begins at another place, so that one alone compiles what jax needs.
     """
-    order = {None: 0, **{name: i for i, name in enumerate((*_BACKENDS, "jax"), 1)}}
 
     def place(item: pytest.Item) -> int:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        return order[next((value for value in parameters if isinstance(value, str) and value in order), None)]
+        return next((_BACKENDS.index(x) for x in parameters if isinstance(x, str) and x in _BACKENDS), -1)
 
     items.sort(key=place)
 

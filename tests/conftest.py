@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = 45_000  # memory maps of a process, of which Linux allows 65,530
 _tests_run = itertools.count(1)
+_states: dict[str, Any] = {}  # of the generators of modules, before their first test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +41,15 @@ def pytest_runtest_teardown() -> None:
         with _MAPS.open("rb") as maps:
             if sum(1 for _ in maps) > _MOST_MAPS:
                 sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order(request: pytest.FixtureRequest) -> None:
+    """Every test draws from its module's `RNG` as if it were the first, whichever ran before in its process."""
+    rng = getattr(request.module, "RNG", None)
+    if rng is not None:
+        state = _states.setdefault(request.module.__name__, rng.bit_generator.state)
+        rng.bit_generator.state = state
 
 
 @pytest.fixture(scope="session")

@@ -5,17 +5,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-_BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", "keras")
+_BACKENDS = ("numpy", "torch", "mlx", "tensorflow", "keras", "jax")  # in the order in which their tests run
 
 _REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
 _MAPS = Path("/proc/self/maps")
-_tests_run = itertools.count(1)
-
-
 _MOST_MAPS = 45_000  # memory maps of a process, of which Linux allows 65,530
+_tests_run = itertools.count(1)
+_states: dict[str, Any] = {}  # of the generators of modules, before their first test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,11 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Each of the processes that share the tests begins at another place, so that one alone compiles what jax needs.
     """
-    order = {None: 0, **{name: i for i, name in enumerate((*_BACKENDS, "jax"), 1)}}
 
     def place(item: pytest.Item) -> int:
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        return order[next((value for value in parameters if isinstance(value, str) and value in order), None)]
+        return next((_BACKENDS.index(x) for x in parameters if isinstance(x, str) and x in _BACKENDS), -1)
 
     items.sort(key=place)
 
@@ -42,6 +41,15 @@ def pytest_runtest_teardown() -> None:
         with _MAPS.open("rb") as maps:
             if sum(1 for _ in maps) > _MOST_MAPS:
                 sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order(request: pytest.FixtureRequest) -> None:
+    """Every test draws from its module's `RNG` as if it were the first, whichever ran before in its process."""
+    rng = getattr(request.module, "RNG", None)
+    if rng is not None:
+        state = _states.setdefault(request.module.__name__, rng.bit_generator.state)
+        rng.bit_generator.state = state
 
 
 @pytest.fixture(scope="session")

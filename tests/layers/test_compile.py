@@ -96,12 +96,12 @@ def compare_compiled_torch(name, x, times, compiler):
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name != "ltc"])  # which is compiled below
 def test_torch_compile(name):
-    needs("torch")  # inductor takes a minute more for all: it gets the graphs that aot_eager runs
-    compare_compiled_torch(name, X, TIMES, "inductor" if name in ("dense", "cfc") else "aot_eager")
+    needs("torch")  # inductor takes a minute more for all; with two scans in one graph it mixed up their gradients
+    compare_compiled_torch(name, X, TIMES, "inductor" if name in ("dense", "cfc", "both") else "aot_eager")
 
 
 @pytest.mark.parametrize("times", [None, 0.5, TIMES], ids=["none", "number", "array"])
-@pytest.mark.parametrize("name", ["cfc"])
+@pytest.mark.parametrize("name", ["ltc", "cfc"])
 def test_torch_compile_with_times_that_are_no_tensors(name, times):
     """Without timespans, with a number or with a NumPy array."""
     needs("torch")
@@ -298,8 +298,8 @@ def test_keras_fit(name):
     model.compile(keras.optimizers.Adam(0.02), "mse")
     y = X.sum(-1, keepdims=True)
     before = [np.array(w) for w in layer.get_weights()]
-    history = model.fit(X, y, epochs=15, batch_size=2, verbose=0)
-    assert history.history["loss"][-1] < 0.98 * history.history["loss"][0]
+    history = model.fit(X, y, epochs=40, batch_size=2, verbose=0)
+    assert history.history["loss"][-1] < 0.9 * history.history["loss"][0]
     changed = [
         path for path, a, b in zip(layer.weight_paths(), before, layer.get_weights(), strict=True) if (a != b).any()
     ]
@@ -558,17 +558,17 @@ LOAD = """
 import pickle, sys
 import numpy as np
 import ncps
-ncps.set_backend("numpy")
 from native import to_numpy
 for backend, held in pickle.load(open(sys.argv[1], "rb")).items():
+    ncps.set_backend("numpy" if backend != "numpy" else "torch")
     for layer, x, wanted in pickle.loads(held):
         assert layer.bound_to == backend, layer.bound_to
         np.testing.assert_allclose(to_numpy(layer(x)), wanted, rtol=0, atol=1e-6)
         print(backend, type(layer).__name__)
 """
 PICKLED = {
-    "dense": "Dense", "ltc_wired": "LTC", "cfc_wired": "CfC", "rnn_users_cell": "RNN", "users_layer": "Scaled",
-    "users_subclass": "Wide", "containers": "Stack",
+    "dense": "Dense", "ltc_wired": "LTC", "cfc": "CfC", "cfc_wired": "CfC", "rnn_users_cell": "RNN",
+    "users_layer": "Scaled", "users_subclass": "Wide", "containers": "Stack",
 }  # fmt: skip
 
 

@@ -349,7 +349,7 @@ def test_masks_reach_layers_with_timespans_in_a_model_that_keras_compiles():
             return self.rnn(self.masking(series), timespans=elapsed)
 
     model = Irregular()
-    got = model.predict([PADDED, TIMES], verbose=0)
+    got = predict(model, PADDED, TIMES)
     equal(got, model.rnn(PADDED, mask=MASK, timespans=TIMES))
     assert np.abs(got - to_numpy(model.rnn(PADDED, timespans=TIMES))).max() > 1e-3
 

@@ -64,11 +64,12 @@ def shaken(layer):
 def run(layer, *args, **options):
     """The outputs, and the leaves of the state where it is returned; jax compiles one program in place of fifty."""
     stateful = any(getattr(each, "stateful", False) for each in layer.layers_within())
-    once = (
-        compiled_once if layer.bound_to == "jax" and layer.built and not stateful else lambda call, layer: call(layer)
-    )
     with backend_scope(layer.bound_to):
-        return [to_numpy(x) for x in tree.flatten(once(lambda layer: layer(*args, **options), layer))[0]]
+        if layer.bound_to == "jax" and layer.built and not stateful:
+            outputs = compiled_once(lambda layer: layer(*args, **options), layer)
+        else:
+            outputs = layer(*args, **options)
+        return [to_numpy(x) for x in tree.flatten(outputs)[0]]
 
 
 def close(got, wanted, tolerance=2e-6):

@@ -98,9 +98,8 @@ def test_cells_list_their_solvers():
 
 
 def test_a_time_of_zero_leaves_the_state(backend):
-    compiles = backend in ("jax", "keras")  # every solver anew, for a second each: the first will do
     for name in EQUATIONS:
-        for solver in SOLVERS[name][: 1 if compiles else None]:
+        for solver in SOLVERS[name]:
             ncps.set_seed(5)
             layer = EQUATIONS[name][0](input_size=3, return_state=True, solver=solver)
             start = np.float32(initial(layer))

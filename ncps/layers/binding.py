@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from ncps.backend import NCPSBackend
@@ -18,6 +19,7 @@ class LayerMeta(type):
 
     bound_to: str | None
     native_kind: str
+    made_of: Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """An instance of the class bound to the active backend."""

@@ -92,7 +92,7 @@ class Functional(Model):
     def get_config(self) -> dict[str, Any]:
         """The layers, and the graph as data."""
         layers = [serialize(layer) for layer in self.layers]
-        return {"layers": layers, "graph": read(self._graph), "name": self._given_name}
+        return {"layers": layers, "graph": read(self._graph), **self.native_config()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
@@ -103,7 +103,8 @@ class Functional(Model):
         for node in graph["nodes"]:
             args, kwargs = filled(node["args"], inputs, results), filled(node["kwargs"], inputs, results)
             results.append(tree.flatten(layers[node["layer"]](*args, **kwargs))[0])
-        return Functional(list(inputs.values()), filled(graph["outputs"], inputs, results), name=config["name"])
+        options = {name: config[name] for name in config.keys() - {"layers", "graph"}}
+        return Functional(list(inputs.values()), filled(graph["outputs"], inputs, results), **options)
 
 
 def in_order(outputs: Tree) -> Iterator[Node]:

@@ -43,8 +43,8 @@ class Compilation(NamedTuple):
         if self.mixed_precision is None:
             return self
         raise UnsupportedOperationError(
-            f"Expected mixed_precision=None, as {framework} has none of its own. Received: {self.mixed_precision!r}. "
-            'Give the layers dtype="bfloat16", or train on torch or keras.'
+            f"Expected mixed_precision=None on {framework}. Received: {self.mixed_precision!r}. Train on torch, or "
+            'under keras with layers of dtype="mixed_bfloat16"; elsewhere dtype="bfloat16" has all in this type.'
         )
 
 

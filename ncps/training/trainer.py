@@ -277,7 +277,7 @@ class Trainer:
         """Writes the weights into a file, see `ncps.saving.save_weights`."""
         saving.save_weights(self, path)
 
-    def load_weights(self, path: PathLike, strict: bool = True) -> list[str]:
+    def load_weights(self, path: Any, strict: bool = True) -> list[str]:
         """Sets the weights from a file, see `ncps.saving.load_weights`."""
         if not isinstance(path, (str, os.PathLike)):  # mlx' own takes lists
             return super().load_weights(path, strict)  # type: ignore[misc]

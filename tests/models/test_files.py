@@ -106,7 +106,7 @@ def test_conversion_keeps_the_way_of_training(trains):
 
 
 def test_training_goes_on_as_if_never_interrupted(trains, tmp_path):
-    data = {"x": (SERIES, ELAPSED, MASK), "y": TARGETS, "batch_size": 24, "shuffle": False, "verbose": 0}
+    data = {"x": (SERIES, ELAPSED, MASK), "y": TARGETS, "batch_size": 24, "shuffle": False, "verbose": 0, "epochs": 3}
     model, _ = trained(Irregular, trains)
     saving.save(model, tmp_path / "model", optimizer=True)
     wanted = model.fit(**data).history["loss"]
@@ -494,8 +494,8 @@ def test_checkpoints_and_saved_models_of_tensorflow(tmp_path):
     exported.model = model
     exported.run = tf.function(lambda *inputs: model(*inputs), input_signature=signature, autograph=False)
     tf.saved_model.save(exported, str(tmp_path / "saved"))
-    got = tf.saved_model.load(str(tmp_path / "saved")).run(SERIES, ELAPSED, MASK)
-    np.testing.assert_allclose(got.numpy(), wanted, rtol=0, atol=1e-6)
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(loaded.run(SERIES, ELAPSED, MASK).numpy(), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("make", [wired, Irregular], ids=["wired", "irregular"])

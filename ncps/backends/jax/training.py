@@ -81,7 +81,7 @@ class JaxOptimizer(BoundOptimizer):
             (loss, carry), gradients = differentiate(model, carry, batch)
             leaves, structure = jax.tree.flatten(gradients)
             leaves, taken, carry = prepare(loss, leaves, carry)
-            before = nnx.state((model, optimizer))
+            before = jax.tree.map(jnp.asarray, nnx.state((model, optimizer)))  # a copy: nnx hands out what it changes
             if self.decay:
                 shrink = 1 - optimizer.opt_state.hyperparams["learning_rate"][...] * self.decay
                 nnx.update(model, jax.tree.map(lambda weight: weight * shrink, nnx.state(model, nnx.Param)))

@@ -16,8 +16,9 @@ from ncps.backends.keras.module import KerasLayer
 from ncps.backends.keras.ops import FRAMEWORK
 from ncps.naming import find
 from ncps.serialization import deserialize, serialize
-from ncps.training.data import call_arguments
+from ncps.training.data import call_arguments, is_arrays
 from ncps.training.session import not_finite
+from ncps.training.steps import Compilation
 
 PACKAGE = "ncps.training"
 
@@ -26,11 +27,18 @@ class StopsAtNaN:
     """Keras' training with our optimizers, losses and metrics; a step with a loss that is not finite is not taken."""
 
     def compile(
-        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, **options
+        self,
+        optimizer="rmsprop",
+        loss=None,
+        loss_weights=None,
+        metrics=None,
+        weighted_metrics=None,
+        mixed_precision=None,
+        **options,
     ):
         arguments = {
             "optimizer": optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
-            "weighted_metrics": weighted_metrics, **options,
+            "weighted_metrics": weighted_metrics, "mixed_precision": mixed_precision, **options,
         }  # fmt: skip
         object.__setattr__(self, "_compile_arguments", arguments)  # Keras would track what is in it
         super().compile(
@@ -41,6 +49,11 @@ class StopsAtNaN:
             weighted_metrics=each(keras_metric, weighted_metrics),
             **options,
         )
+
+    def compile_from_config(self, config):  # Keras' own leaves models alone whose `compile` is not Keras'
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         call = getattr(self, "run", self.call)
@@ -62,8 +75,15 @@ class StopsAtNaN:
         for i, variable in enumerate(self.optimizer.variables):
             variable.assign(state[str(i)])
 
-    def fit(self, *args, callbacks=None, **options):
-        return super().fit(*args, callbacks=[*(callbacks or ()), RaisesAtNaN()], **options)
+    def make_train_function(self, force=False):
+        Compilation(mixed_precision=(self.compile_arguments or {}).get("mixed_precision")).in_one_precision("keras")
+        return super().make_train_function(force)
+
+    def fit(self, *args, **options):
+        given = inspect.signature(super().fit).bind(*args, **options).arguments
+        given["callbacks"] = [*(given.get("callbacks") or ()), RaisesAtNaN()]
+        given.setdefault("shuffle", is_arrays(given.get("x")))  # else Keras warns that a loader has an order of its own
+        return super().fit(**given)
 
     def train_on_batch(self, *args, return_dict=False, **options):
         self.reset_metrics()  # of this batch alone, as on the other backends

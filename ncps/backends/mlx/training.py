@@ -20,6 +20,14 @@ def adam(learning_rate, **arguments):
     return own.Adam(learning_rate, bias_correction=True, **arguments)
 
 
+class Adamax(own.Adamax):
+    """With the correction for the first steps, which mlx leaves out (Kingma & Ba 2015, algorithm 2)."""
+
+    def apply_single(self, gradient, parameter, state):
+        plain = super().apply_single(gradient, parameter, state)
+        return parameter + (plain - parameter) / (1 - self.betas[0] ** self.step).astype(parameter.dtype)
+
+
 class MLXOptimizer(BoundOptimizer):
     """An `mlx.optimizers.Optimizer`."""
 
@@ -28,7 +36,7 @@ class MLXOptimizer(BoundOptimizer):
         optimizers.SGD: (own.SGD, {"momentum": "momentum", "nesterov": "nesterov"}),
         optimizers.RMSprop: (own.RMSprop, {"alpha": "rho", "eps": "epsilon"}),
         optimizers.Adam: (adam, {**BETAS, "eps": "epsilon"}),
-        optimizers.Adamax: (own.Adamax, {**BETAS, "eps": "epsilon"}),
+        optimizers.Adamax: (Adamax, {**BETAS, "eps": "epsilon"}),
         optimizers.Adagrad: (own.Adagrad, {"eps": "epsilon"}),
         optimizers.Adadelta: (own.AdaDelta, {"rho": "rho", "eps": "epsilon"}),
         optimizers.Lion: (own.Lion, BETAS),

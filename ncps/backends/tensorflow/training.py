@@ -89,14 +89,28 @@ class TensorflowOptimizer(BoundOptimizer):
 
         return update if how.run_eagerly else traced(update, how.asked_for)
 
-    def get_state(self):
+    def variables(self):
+        """The optimizer's variables: those of a weight by its number and their kind, the others, as powers, by number.
+
+        Not in the order of ``native.variables()``, which sorts by names that TensorFlow makes unique in a process.
+        """
         self.make_slots()
-        return {str(i): variable.numpy() for i, variable in enumerate(self.native.variables())}
+        kinds = self.native.get_slot_names()
+        slots = {
+            f"{i}/{kind}": self.native.get_slot(weight, kind)
+            for i, weight in enumerate(self.model.trainable_variables)
+            for kind in kinds
+        }
+        known = {id(variable) for variable in slots.values()}
+        others = [variable for variable in self.native.variables() if id(variable) not in known]
+        return slots | {str(i): variable for i, variable in enumerate(others)}
+
+    def get_state(self):
+        return {name: variable.numpy() for name, variable in self.variables().items()}
 
     def set_state(self, state):
-        self.make_slots()
-        for i, variable in enumerate(self.native.variables()):
-            variable.assign(np.asarray(state[str(i)]))
+        for name, variable in self.variables().items():
+            variable.assign(np.asarray(state[name]))
 
 
 optimizer = TensorflowOptimizer

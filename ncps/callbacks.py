@@ -22,12 +22,19 @@ class Callback:
         ...         print(f"EPOCH {epoch}!")
     """
 
-    model: Any = None
     params: Mapping[str, Any] | None = None
+    _model: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The model, as the last step has left it."""
+        if hasattr(self._model, "jax_state_sync"):  # Keras on jax keeps the weights elsewhere while it trains
+            self._model.jax_state_sync()
+        return self._model
 
     def set_model(self, model: Any) -> None:
         """Tells the model, before the training begins."""
-        self.model = model
+        self._model = model
 
     def set_params(self, params: Mapping[str, Any]) -> None:
         """Tells ``verbose``, ``epochs`` and ``steps`` (None if it will show)."""

@@ -43,15 +43,22 @@ class Content(NamedTuple):
     metadata: dict[str, str]
 
 
-def write(path: PathLike, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Writes a file.
+def write(path: PathLike, arrays: Mapping[str, Array], description: Mapping[str, Any] | None = None) -> None:
+    """Writes a file: the same bytes for the same content.
+
+    Args:
+        path: where.
+        arrays: by name.
+        description: data of JSON, which becomes one text named "ncps" of the metadata: safetensors puts several in any
+            order.
 
     Raises:
         OSError: it cannot be written; what stood there stays.
     """
     # safetensors writes the memory as it lies: a transposed array would come back with its numbers in another order
     ordered = {name: np.array(array, order="C") for name, array in arrays.items()}
-    write_atomically(Path(path), to_safetensors(ordered, dict(metadata)))
+    metadata = None if description is None else {"ncps": json.dumps(description, allow_nan=False)}
+    write_atomically(Path(path), to_safetensors(ordered, metadata))
 
 
 def read(path: PathLike) -> Content:

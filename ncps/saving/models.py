@@ -1,9 +1,9 @@
 """Whole models in a file, and models moved from one backend to another.
 
-A file is safetensors. Beside the weights, under their paths, its metadata has as text
+A file is safetensors. Beside the weights, under their paths, its metadata has under "ncps" a JSON object with
 
-- ``format``: "ncps", and ``version``: the number of this format;
-- ``model``: the class and the configuration, as JSON;
+- ``version``: the number of this format;
+- ``model``: the class and the configuration;
 - ``build``: the shape that each layer was built for, by path;
 - ``training``: the arguments of `compile`, where the model was compiled with what can be written;
 - ``optimizer``: the backend, where the state of the optimizer is in the file.
@@ -21,7 +21,7 @@ from ncps.allowance import allowance
 from ncps.backend import backend_scope
 from ncps.layers.layer import Layer
 from ncps.saving import files
-from ncps.saving.files import Content, PathLike
+from ncps.saving.files import PathLike
 from ncps.saving.weights import OPTIMIZER, arrays_of, model_arrays, set_weights, weights_of
 
 VERSION = 1
@@ -55,12 +55,11 @@ def save(model: Any, path: PathLike, optimizer: bool = False) -> None:
         >>> np.array_equal(again.kernel, model.kernel)
         True
     """
-    arrays = arrays_of(model)
-    metadata = {"format": "ncps", "version": str(VERSION), **description(model)}
+    arrays, parts = arrays_of(model), {"version": VERSION, **description(model)}
     if optimizer:
         arrays |= {OPTIMIZER + name: array for name, array in optimizer_state(model).items()}
-        metadata["optimizer"] = json.dumps({"backend": backend_of(model)})
-    files.write(path, arrays, metadata)
+        parts["optimizer"] = backend_of(model)
+    files.write(path, arrays, parts)
 
 
 def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Keras
@@ -79,25 +78,22 @@ def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Ker
         OSError: it cannot be read.
     """
     content = files.read(path)
-    metadata = checked(content.metadata, path)
-    arrays = content.arrays.values()
+    parts, arrays = described(content.metadata, path), content.arrays.values()
     with allowance(FREE + FACTOR * sum(array.nbytes for array in arrays) + EACH * len(arrays)):
         try:
-            model = made(
-                files.read_json(metadata["model"], "the model"), files.read_json(metadata.get("build", "{}"), "build")
-            )
+            model = made(parts["model"], parts.get("build", {}))
         except FAULTS as error:
             raise ValueError(
                 f"Expected the configuration of a model in {path}. Received: {type(error).__name__}: {error}"
             ) from error
     own = {weight.path: weight for weight in weights_of(model)}
     set_weights(own, model_arrays(content.arrays), path)
-    if compile and "training" in metadata:
+    if compile and "training" in parts:
         try:
-            recompile(model, files.read_json(metadata["training"], "training"))
+            recompile(model, parts["training"])
         except FAULTS as error:
             raise ValueError(f"Expected how a model was compiled in {path}. Received: {error}") from error
-        restore_optimizer(model, content)
+        restore_optimizer(model, content.arrays, parts.get("optimizer"))
     return model
 
 
@@ -120,7 +116,7 @@ def convert(model: Any, backend: str) -> Any:
         >>> convert(Dense(2, input_size=3), "numpy").bound_to
         'numpy'
     """
-    arrays, parts = arrays_of(model), {name: json.loads(text) for name, text in description(model).items()}
+    arrays, parts = arrays_of(model), json.loads(json.dumps(description(model)))  # as through a file
     with backend_scope(backend):
         again = made(parts["model"], parts["build"])
         set_weights({weight.path: weight for weight in weights_of(again)}, arrays, f"a model of {backend!r}")
@@ -132,8 +128,8 @@ def convert(model: Any, backend: str) -> Any:
 # ---- what a file says of a model
 
 
-def description(model: Any) -> dict[str, str]:
-    """Configuration, shapes and training of a model, each as JSON."""
+def description(model: Any) -> dict[str, Any]:
+    """Configuration, shapes and training of a model as data."""
     found = {"model": configuration(model), "build": dict(build_shapes(model))}
     arguments = getattr(model, "compile_arguments", None)
     if arguments:
@@ -141,7 +137,7 @@ def description(model: Any) -> dict[str, str]:
             found["training"] = serialization.serialize(arguments)
         except TypeError as error:
             warnings.warn(f"How the model was compiled is left out: {error} Compile it again.", stacklevel=3)
-    return {name: json.dumps(value, allow_nan=False) for name, value in found.items()}
+    return found
 
 
 def configuration(model: Any) -> Any:
@@ -187,24 +183,25 @@ def backend_of(model: Any) -> str:
 # ---- and back
 
 
-def checked(metadata: dict[str, str], path: PathLike) -> dict[str, str]:
-    """The metadata of a file, if it is of `save`.
+def described(metadata: dict[str, str], path: PathLike) -> dict[str, Any]:
+    """The description in the metadata of a file, if it is of `save`.
 
     Raises:
         ValueError: it is not, or of a newer version.
     """
-    version = metadata.get("version", "")
-    if metadata.get("format") != "ncps" or "model" not in metadata or not version.isdecimal():
+    parts = files.read_json(metadata.get("ncps", "{}"), f"the description of a model in {path}")
+    version = parts.get("version")
+    if "model" not in parts or isinstance(version, bool) or not isinstance(version, int):
         raise ValueError(
             f"Expected a file of ncps.saving.save. Received: {path}, whose metadata has "
             f"{', '.join(metadata) or 'nothing'}. Weights alone are read by load_weights."
         )
-    if len(version) > 9 or int(version) > VERSION:
+    if version > VERSION:
         raise ValueError(
-            f"Expected a file of version {VERSION} at most. Received: {path} of version {version[:20]}. Update ncps: "
+            f"Expected a file of version {VERSION} at most. Received: {path} of version {version}. Update ncps: "
             "pip install --upgrade ncps"
         )
-    return metadata
+    return parts
 
 
 def made(config: Any, shapes: Any) -> Any:
@@ -245,21 +242,17 @@ def recompile(model: Any, arguments: dict[str, Any]) -> None:
         model.compile(**{name: serialization.deserialize(value) for name, value in arguments.items()})
 
 
-def restore_optimizer(model: Any, content: Content) -> None:
-    """Gives the optimizer its state back, or warns that it begins anew."""
-    if "optimizer" not in content.metadata:
+def restore_optimizer(model: Any, arrays: dict[str, Any], source: str | None) -> None:
+    """Gives the optimizer its state back, or warns that it begins anew as `source`, its backend, is another."""
+    if source is None:
         return
-    noted = files.read_json(content.metadata["optimizer"], "the optimizer")
     here = backend_of(model)
-    if noted.get("backend") != here:
+    if source != here:
         warnings.warn(
-            f"The state of the optimizer in the file is of {noted.get('backend')!r}: on {here!r} it begins anew.",
-            stacklevel=3,
+            f"The state of the optimizer in the file is of {source!r}: on {here!r} it begins anew.", stacklevel=3
         )
         return
-    state = {
-        name.removeprefix(OPTIMIZER): array for name, array in content.arrays.items() if name.startswith(OPTIMIZER)
-    }
+    state = {name.removeprefix(OPTIMIZER): array for name, array in arrays.items() if name.startswith(OPTIMIZER)}
     try:
         model.set_optimizer_state(state)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:

@@ -43,7 +43,7 @@ def save_weights(layer: Any, path: str | os.PathLike[str]) -> None:
         >>> all(np.array_equal(a, b) for a, b in zip(source.get_weights(), target.get_weights()))
         True
     """
-    files.write(path, arrays_of(layer), {"format": "ncps"})
+    files.write(path, arrays_of(layer))
 
 
 def arrays_of(layer: Any) -> dict[str, Array]:

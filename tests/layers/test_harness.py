@@ -545,7 +545,7 @@ def test_sequential_of_keras_is_keras_own():
         wanted = made("sequential_ltc")
     with backend_scope("keras"):
         model = made("sequential_ltc")
-    assert type(model) is keras.Sequential
+    assert isinstance(model, keras.Sequential)
     assert sorted(w.shape for w in model.get_weights()) == sorted(w.shape for w in wanted.get_weights())
     np.testing.assert_allclose(value_of_keras(model, x), value(wanted, x), rtol=0, atol=2e-6)
     again = type(model).from_config(model.get_config())

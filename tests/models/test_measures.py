@@ -41,11 +41,11 @@ def value(function, *args, **kwargs):
 
 @pytest.mark.parametrize("weights", list(WEIGHTS))
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: repr(case[0]))
-def test_losses_are_those_of_keras(backend, case, weights):
+def test_losses_have_the_values_of_the_reference(backend, case, weights):
     keras = pytest.importorskip("keras")
     loss, name, options, y, outputs = case
     theirs = getattr(keras.losses, name)(**options)
-    for mask in (None, MASK):
+    for mask in (None, MASK) if can_train("keras") else (None,):  # Keras on NumPy has no masks
         predictions = keras.ops.convert_to_tensor(outputs)
         if mask is not None:
             predictions._keras_mask = keras.ops.convert_to_tensor(mask)
@@ -71,7 +71,7 @@ METRICS = [
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("case", METRICS, ids=lambda case: repr(case[0]))
-def test_metrics_are_those_of_keras(backend, case, weighted):
+def test_metrics_have_the_values_of_the_reference(backend, case, weighted):
     keras = pytest.importorskip("keras")
     metric, name, options, y, outputs = case
     theirs, state = getattr(keras.metrics, name)(**options), metric.start()
@@ -81,7 +81,8 @@ def test_metrics_are_those_of_keras(backend, case, weighted):
             y[part], outputs[part], weight if name != "AUC" or weight is None else weight[:, None, None]
         )
         state = metric.update(tuple(map(ncps.ops.convert_to_tensor, state)), y[part], outputs[part], weight)
-    wanted = float(np.asarray(keras.ops.convert_to_numpy(theirs.result())))
+    with np.errstate(invalid="ignore"):  # Keras on NumPy divides by 0, and then chooses
+        wanted = float(np.asarray(keras.ops.convert_to_numpy(theirs.result())))
     np.testing.assert_allclose(value(metric.result, state), wanted, rtol=2e-5)
 
 

@@ -1,5 +1,7 @@
 """`fit` and its kin: the same numbers on every backend, which are Keras' numbers."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -163,6 +165,8 @@ def same_numbers(got, wanted):
 @pytest.mark.skipif(not can_train("keras"), reason="no keras that trains")
 @pytest.mark.parametrize("case", list(CASES))
 def test_fit_reports_what_keras_reports(trains, case):
+    if os.environ["KERAS_BACKEND"] != "torch" and trains != "torch":
+        pytest.skip("held against Keras on torch")
     _, x, y, _, _ = CASES[case]
     model, got = history_of(case, trains)
     other, wanted = history_of(case, "keras")

@@ -56,7 +56,7 @@ class StopsAtNaN:
             self.optimizer.build(self.trainable_variables)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        call = getattr(self, "run", self.call)
+        call = getattr(self, "through", self.call)
         args, kwargs = spread(call, (x,), {})
         masked(y_pred, argument(call, "mask", args, kwargs))  # jax has lost it on the way out of the gradient
         return super().compute_metrics(x, y, y_pred, sample_weight)
@@ -169,13 +169,13 @@ class Sequential(StopsAtNaN, keras.Sequential):
     def call(self, inputs, timespans=None, mask=None, training=None, **options):
         if timespans is None and not isinstance(inputs, (tuple, list, dict)):
             return super().call(inputs, training=training, mask=mask, **options)
-        args, given = call_arguments(self.run, inputs)
+        args, given = call_arguments(self.through, inputs)
         given |= {"training": training} | ({} if timespans is None else {"timespans": timespans})
         if not isinstance(inputs, (tuple, list, dict)):  # else `mask` is what Keras knows of the masks of each of them
             given["mask"] = mask
-        return self.run(*args, **given)
+        return self.through(*args, **given)
 
-    def run(self, inputs, timespans=None, mask=None, training=None):
+    def through(self, inputs, timespans=None, mask=None, training=None):
         given = {"timespans": timespans, "mask": mask, "training": training}
         given = {name: value for name, value in given.items() if value is not None}
         for layer in self.layers:

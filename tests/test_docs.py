@@ -12,7 +12,7 @@ NEEDS = {
     "inspect.md": ("matplotlib", "networkx"),
     "models.md": ("torch",),
     "native.md": ("torch", "flax", "optax", "mlx", "tensorflow", "keras"),
-    "irregular.md": ("torch", "matplotlib"),
+    "irregular.md": ("torch",),
     "sequences.md": ("keras",),
 }
 ON = {"models.md": "torch", "irregular.md": "torch"}  # the others on NumPy, or as they say

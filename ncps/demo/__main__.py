@@ -18,7 +18,7 @@ from ncps.demo.network import SEQUENCES, accuracy, make_network, predict, train
 from ncps.saving import load, save
 from ncps.wirings import AutoNCP
 
-EPOCHS = {"cfc": 20, "ltc": 30}
+EPOCHS = 30
 LEARNING_RATES = {"cfc": 0.01, "ltc": 0.02}
 
 
@@ -68,10 +68,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--cell", choices=sorted(SEQUENCES), default="cfc", help="kind of network (default: %(default)s)"
     )
-    parser.add_argument("--units", type=int, default=64, help="neurons of the wiring (default: %(default)s)")
-    parser.add_argument("--motor-neurons", type=int, default=16, help="how many give the output (default: %(default)s)")
+    parser.add_argument("--units", type=int, default=96, help="neurons of the wiring (default: %(default)s)")
+    parser.add_argument("--motor-neurons", type=int, default=24, help="how many give the output (default: %(default)s)")
     parser.add_argument(
-        "--epochs", type=positive, help="passes over the training data (default: 20 for cfc, 30 for ltc)"
+        "--epochs", type=positive, default=EPOCHS, help="passes over the training data (default: %(default)s)"
     )
     parser.add_argument("--seed", type=natural, default=0, help="of weights, order and noise (default: %(default)s)")
     parser.add_argument("--series", type=positive, help="train and test with this many series only (default: all)")
@@ -104,15 +104,14 @@ def run(options: argparse.Namespace, backend: str, console: Console) -> Report:
     Raises:
         UnsupportedOperationError: the backend does not train.
     """
-    epochs = options.epochs or EPOCHS[options.cell]
     training_set, test_set = data.load(options.series)
     ncps.set_seed(options.seed)
     network = make_network(options.cell, options.units, options.motor_neurons)
     title = f"{type(network.rnn).__name__} on {backend}"
-    console.print(f"{title}: {network.count_params()} weights, {len(training_set.y)} series, {epochs} epochs")
+    console.print(f"{title}: {network.count_params()} weights, {len(training_set.y)} series, {options.epochs} epochs")
 
     start = time.perf_counter()
-    losses = train(network, training_set, epochs, LEARNING_RATES[options.cell], options.seed)
+    losses = train(network, training_set, options.epochs, LEARNING_RATES[options.cell], options.seed)
     seconds = time.perf_counter() - start
     logits = predict(network, test_set)
     reached = accuracy(logits, test_set)

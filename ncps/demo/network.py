@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ from ncps.wirings import AutoNCP
 
 SEQUENCES = {"cfc": CfC, "ltc": LTC}
 BATCH = 30
-NOISE = 0.3  # standard deviation of what is added to the features: 270 series are few
+NOISE = 0.5  # standard deviation of what is added to the features: 270 series are few
 SMOOTHING = 0.1  # share of the target that all speakers have
 AVERAGED = 0.98  # the final weights are a moving average with this decay: the last few steps' noise cancels out
 
@@ -38,7 +39,7 @@ class SpeakerNetwork(Model):
         (5, 9)
     """
 
-    def __init__(self, cell: str = "cfc", units: int = 64, motor_neurons: int = 16, **options: Any) -> None:
+    def __init__(self, cell: str = "cfc", units: int = 96, motor_neurons: int = 24, **options: Any) -> None:
         super().__init__(**options)
         self.cell, self.units, self.motor_neurons = cell, units, motor_neurons
         self.rnn = SEQUENCES[cell](AutoNCP(units, motor_neurons))
@@ -82,6 +83,7 @@ def train(
         epochs=epochs,
         steps_per_epoch=-(-len(series.y) // BATCH),
         callbacks=[AverageWeights(AVERAGED), *callbacks],
+        verbose="auto" if sys.stdout.isatty() else 0,  # Keras shows its bar to files too
     )
     return history.history["loss"]
 

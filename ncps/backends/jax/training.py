@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import ClassVar
 
 import jax
@@ -90,8 +91,7 @@ class JaxOptimizer(BoundOptimizer):
             nnx.update((model, optimizer), jax.tree.map(lambda new, old: jnp.where(taken, new, old), after, before))
             return carry
 
-        ready = update if how.eager else nnx.jit(update)
-        return lambda carry, batch: ready(self.model, self.native, carry, batch)
+        return ready((self.model, self.native), update, how)
 
     def get_state(self):
         flat = nnx.to_flat_state(nnx.state(self.native))
@@ -106,5 +106,37 @@ optimizer = JaxOptimizer
 
 
 def compiled(model, function, how):
-    ready = function if how.eager else nnx.jit(function)
-    return lambda *arguments: ready(model, *arguments)
+    return ready((model,), function, how)
+
+
+def ready(nodes, function, how):
+    """``function(*nodes, *arguments)`` of the arguments, compiled.
+
+    `nnx.jit` goes through the graphs of the nodes twice at every call, which takes longer than a small network. Here that
+    is done once; a call hands over the values of their variables, and sets them.
+    """
+    if how.eager:
+        return functools.partial(function, *nodes)
+    graph, variables = nnx.graphdef(nodes), variables_of(nodes)
+
+    @jax.jit
+    def run(values, arguments):
+        state = jax.tree.map(lambda value: value, nnx.state(nodes))  # variables of this trace
+        for (_, variable), value in zip(nnx.to_flat_state(state), values, strict=True):
+            variable.set_value(value)
+        inner = nnx.merge(graph, state)
+        result = function(*inner, *arguments)
+        return result, [variable.get_value() for variable in variables_of(inner)]
+
+    def call(*arguments):
+        result, values = run([variable.get_value() for variable in variables], arguments)
+        for variable, value in zip(variables, values, strict=True):
+            variable.set_value(value)
+        return result
+
+    return call
+
+
+def variables_of(nodes):
+    """The variables of modules and optimizers, which their state holds in an order that depends on paths alone."""
+    return [variable for _, variable in nnx.to_flat_state(nnx.state(nodes))]

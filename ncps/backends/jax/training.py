@@ -112,8 +112,8 @@ def compiled(model, function, how):
 def ready(nodes, function, how):
     """``function(*nodes, *arguments)`` of the arguments, compiled.
 
-    `nnx.jit` goes through the graphs of the nodes twice at every call, which takes longer than a small network. Here that
-    is done once; a call hands over the values of their variables, and sets them.
+    `nnx.jit` goes through the graphs of the nodes twice at every call, which takes longer than a small network. Here
+    that is done once; a call hands over the values of their variables, and sets them.
     """
     if how.eager:
         return functools.partial(function, *nodes)

@@ -31,4 +31,6 @@ def find(kind: str, name: Any, known: Mapping[str, T]) -> T:
         return known[plain[wanted]]
     near = difflib.get_close_matches(wanted, plain, n=1)
     hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
-    raise ValueError(f"Expected a {kind} out of {', '.join(known)}. Received: {name!r}.{hint}")
+    raise ValueError(
+        f"Expected {'an' if kind[0] in 'aeiou' else 'a'} {kind} out of {', '.join(known)}. Received: {name!r}.{hint}"
+    )

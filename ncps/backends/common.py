@@ -51,9 +51,10 @@ def as_array(x: Any, framework: str, narrow: bool = True) -> np.ndarray:
             return array.astype(np.float32)
         if array.dtype.kind in "fb":
             return array
+    kind = f" of {x.dtype}" if isinstance(x, (np.ndarray, np.generic)) else ""
     raise TypeError(
         f"Expected a {framework} tensor, a NumPy array or Python numbers. Received: {type(x).__module__}."
-        f"{type(x).__qualname__}. Convert it first, for example with numpy.asarray(x)."
+        f"{type(x).__qualname__}{kind}. Convert it first, for example with numpy.asarray(x, 'float32')."
     )
 
 

@@ -167,11 +167,13 @@ def batches_of(
     if is_arrays(x):
         data = Arrays(x, y, sample_weight, batch_size, shuffle, class_weight)
         return data if steps is None else Batches(Repeated(data), steps)
-    numbers = isinstance(x, (tuple, list)) and not any(isinstance(part, (tuple, list, Mapping)) for part in x)
+    numbers = isinstance(x, (tuple, list)) and (
+        y is not None or not any(isinstance(part, (tuple, list, Mapping)) for part in x)
+    )
     if numbers or isinstance(x, (str, bytes)) or not isinstance(x, Iterable):
         raise TypeError(
             "Expected arrays, a tuple or dictionary of arrays, a generator, a DataLoader or a Dataset. Received: "
-            f"{type(x).__qualname__}"
+            f"{type(x).__qualname__}. Convert it first, for example with numpy.asarray(x)."
         )
     if y is not None or sample_weight is not None:
         raise ValueError("Expected y and sample_weight inside of the batches that x gives. Received: both apart.")

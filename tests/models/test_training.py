@@ -323,3 +323,49 @@ def test_mixed_precision_elsewhere_says_where_it_is(trains):
     model = compiled(sequential, "sgd", mixed_precision="bfloat16")
     with pytest.raises(ncps.UnsupportedOperationError, match=f'on {trains}.*dtype="mixed_bfloat16"'):
         model.fit(SERIES, TARGETS, verbose=0)
+
+
+# ---- mistakes
+
+FEW = (SERIES[:8], TARGETS[:8])
+MISTAKES = {
+    "lengths": (lambda: ((SERIES, TARGETS[:5]), {}), "x 24, y 5"),
+    "no samples": (lambda: ((SERIES[:0], TARGETS[:0]), {}), "at least one sample"),
+    "no batches": (lambda: ((iter([]),), {}), "Received: 0"),
+    "too few batches": (lambda: ((iter([FEW]),), {"steps_per_epoch": 2}), "Received: 1"),
+    "no targets": (lambda: ((SERIES,), {}), "targets y"),
+    "other features": (lambda: (([FEW, (np.zeros((8, 4, 5), "float32"), TARGETS[:8])],), {}), "for 3 features"),
+    "other targets": (lambda: (([FEW, (SERIES[:8], np.zeros((8, 2), "float32"))],), {}), r"targets \(\w+, 2\)"),
+    "weights": (lambda: ((SERIES, TARGETS), {"sample_weight": np.ones(3, "float32")}), "sample_weight 3"),
+    "split": (lambda: ((SERIES, TARGETS), {"validation_split": 1.5}), "validation_split=1.5 of 24"),
+    "batch size": (lambda: ((SERIES, TARGETS), {"batch_size": 0}), "batch_size=0"),
+}
+
+
+@pytest.mark.parametrize("mistake", list(MISTAKES))
+def test_mistakes_are_told_and_do_no_harm(trains, mistake):
+    if trains == "keras":
+        pytest.skip("Keras tells its own")
+    if trains == "mlx":
+        import mlx.core as mx
+
+        mx.enable_compile()  # where an error leaves something behind
+    make, message = MISTAKES[mistake]
+    args, options = make()
+    model = compiled(lambda: ncps.Sequential([Flat(), Dense(1)]), "sgd")
+    with pytest.raises(ValueError, match=message):
+        model.fit(*args, verbose=0, **options)
+    losses = model.fit(SERIES, TARGETS, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    assert np.isfinite(model.predict(SERIES, verbose=0)).all()
+
+
+def test_what_is_no_data_is_told(trains):
+    if trains == "keras":
+        pytest.skip("Keras tells its own")
+    model = compiled(sequential, "sgd")
+    for x, received in ((SERIES.tolist(), "list"), ("x", "str"), (np.array([["a"]] * 24), "of <U1")):
+        with pytest.raises(TypeError, match=f"Received: .*{received}"):
+            model.fit(x, TARGETS, verbose=0)
+    with pytest.raises(RuntimeError, match=r"Call model\.compile"):
+        sequential().fit(SERIES, TARGETS)

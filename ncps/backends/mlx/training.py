@@ -70,7 +70,7 @@ class MLXOptimizer(BoundOptimizer):
         how = how.in_one_precision("mlx")
         model, optimizer = self.model, self.native
         differentiate = nn.value_and_grad(model, objective)
-        state = [model.state, optimizer.state, mx.random.state]
+        state = [model.state, optimizer.state]
 
         def update(carry, batch):
             (loss, carry), gradients = differentiate(model, carry, batch)
@@ -88,7 +88,7 @@ class MLXOptimizer(BoundOptimizer):
                 put([model, optimizer.state], path, mx.where(taken, new, before[path]))
             return carry
 
-        ready = update if how.eager else mx.compile(update, inputs=state, outputs=state)
+        ready = compiled_with(state, update, how)
 
         def step(carry, batch):
             carry = ready(carry, batch)
@@ -112,15 +112,41 @@ def put(tree, path, value):
     """Sets a leaf of a tree of dictionaries and modules in its place, where compiled functions look for it."""
     *parents, last = path.split(".")
     for name in parents:
-        tree = tree[int(name) if isinstance(tree, list) else name]
-    tree[last] = value
+        tree = tree[key(tree, name)]
+    tree[key(tree, last)] = value
+
+
+def key(tree, name):
+    """The name as a key of dictionaries, or as an index of lists."""
+    return int(name) if isinstance(tree, list) else name
 
 
 def compiled(model, function, how):
     def run(*arguments):
         return function(model, *arguments)
 
+    return compiled_with([model.state], run, how)
+
+
+def compiled_with(state, function, how):
+    """The function compiled, which reads and changes `state` and random numbers; after an error these are as before.
+
+    mlx would leave placeholders of its trace there, which make every later use of the model and of its generator fail.
+    """
     if how.eager:
-        return run
-    state = [model.state, mx.random.state]
-    return mx.compile(run, inputs=state, outputs=state)
+        return function
+    captured = [state, mx.random.state]
+    ready = mx.compile(function, inputs=captured, outputs=captured)
+
+    def call(*arguments):
+        before, (random,) = tree_flatten(state), mx.random.state
+        try:
+            return ready(*arguments)
+        except Exception:
+            for path, value in before:
+                put(state, path, value)
+            upper, lower = random.tolist()
+            mx.random.seed(upper << 32 | lower)  # the only way to set it; its two halves are the key
+            raise
+
+    return call

@@ -5,9 +5,9 @@ import io
 
 import numpy as np
 import pytest
+from small_models import SERIES, TARGETS, sequential
 
 import ncps
-from conftest import SERIES, TARGETS, sequential
 from ncps import callbacks, optimizers
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.training import progress

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from small_models import ELAPSED, MASK, SERIES, TARGETS, Irregular, can_train, sequential
 
 import ncps
-from conftest import ELAPSED, MASK, SERIES, TARGETS, Irregular, can_train, sequential
 from ncps import optimizers, saving
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.layers import LTC, CfC, Dense, Layer, LSTMCell, MixedMemory

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from small_models import can_train
 
 import ncps
-from conftest import can_train
 from ncps import losses, metrics
 from ncps.backend import backend_scope
 

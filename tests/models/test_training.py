@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 import pytest
+from small_models import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, sequential
 
 import ncps
-from conftest import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, sequential
 from ncps import losses, metrics, optimizers
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.layers import Dense, Layer

@@ -33,6 +33,7 @@ class Session:
         self.measures: Measures | None = None
         self.optimizer: Any = None  # data, and once the model is built that of its framework
         self.functions: dict[str, Callable[..., Any]] = {}
+        self.layers: list[int] = []  # identities of those that the functions were compiled for
         self.history: Any = None
         self.stop = False
 
@@ -49,6 +50,7 @@ class Session:
 
     def train(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Numbers:
         """One pass of training through the data: the loss and the metrics."""
+        self.follow_layers(model)
         carry, wanted = self.start(), chain.listen_to("on_train_batch_end", "on_batch_end")
         for i, batch in enumerate(data):
             chain.on_train_batch_begin(i)
@@ -62,6 +64,7 @@ class Session:
     def test(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Numbers:
         """One pass without: the loss and the metrics."""
         chain.on_test_begin()
+        self.follow_layers(model)
         carry, wanted = self.start(), chain.listen_to("on_test_batch_end")
         for i, batch in enumerate(data):
             chain.on_test_batch_begin(i)
@@ -76,6 +79,7 @@ class Session:
     def predict(self, model: Any, data: Iterable[Batch], chain: CallbackList, advance: Callable[..., None]) -> Tree:
         """The outputs for all batches, as NumPy arrays."""
         chain.on_predict_begin()
+        self.follow_layers(model)
         parts = []
         for i, batch in enumerate(data):
             chain.on_predict_batch_begin(i)
@@ -118,6 +122,12 @@ class Session:
             else:
                 self.functions[name] = NCPSBackend.active_ops()["compiled"](model, getattr(self, name), how)
         return self.functions[name]
+
+    def follow_layers(self, model: Any) -> None:
+        """Forgets the compiled steps if layers were exchanged since: some compilers hold on to the weights they saw."""
+        layers = [id(weight.owner) for weight in model.walk()]
+        if layers != self.layers:
+            self.functions, self.layers = {}, layers
 
     # -- around the steps
 

@@ -194,6 +194,16 @@ def test_numpy_evaluates_and_predicts(backend):
         model.fit(SERIES, TARGETS)
 
 
+def test_predictions_follow_a_layer_that_is_exchanged(trains):
+    if trains == "keras":
+        pytest.skip("Keras asks for another compile")
+    model, new = Irregular(), Dense(1, input_size=5)
+    model.predict(SERIES, verbose=0)
+    model.readout = new
+    wanted = ncps.ops.convert_to_numpy(model(SERIES))
+    np.testing.assert_allclose(model.predict(SERIES, verbose=0), wanted, rtol=0, atol=1e-5)
+
+
 # ---- where batches come from
 
 

@@ -125,6 +125,30 @@ class Cell(Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} runs step by step.")
 
+    def whole_sequence(
+        self,
+        inputs: Tensor,
+        state: Tree,
+        times: Tensor,
+        valid: Tensor | None,
+        resets: Tensor | None,
+        every: bool,
+    ) -> tuple[Tensor, Tree] | None:
+        """The whole run as one op, where there is one for this cell with its arguments; else None.
+
+        Args:
+            inputs: (T, B, F).
+            state: before the first step.
+            times: elapsed times, a scalar, (T, 1, 1) or (T, B, 1).
+            valid: (T, B, 1), where a step counts; None for everywhere.
+            resets: (T, B, 1), where a sample starts afresh before the step; None for nowhere.
+            every: whether the outputs of all steps are wanted, time first, or only of the last.
+
+        Returns:
+            Outputs and the last state.
+        """
+        return None
+
     def select(self, condition: Tensor, new: Tree, old: Tree) -> Tree:
         """Packed states: of each sample the new one where the condition (B, 1) holds, else the old one."""
         return tree.map(lambda new, old: ops.where(condition, new, old), new, old)

@@ -105,6 +105,35 @@ class CfCCell(HoistingCell):
 
     # -- for sequences
 
+    def whole_sequence(
+        self, inputs: Tensor, state: Tree, times: Tensor, valid: Any, resets: Any, every: bool
+    ) -> tuple[Tensor, Tree] | None:
+        """The run as `ncps.ops.cfc_sequence`, unless it drops out or its activations are none of those."""
+        if self.drops_out() or not self.known_activations():
+            return None
+        check_features(self, inputs, self.features)
+        outputs, (state,) = self.sequence_of([self], inputs, (state,), times, valid, resets, every)
+        return outputs, state
+
+    def known_activations(self) -> bool:
+        """Whether the op for whole sequences has the activations."""
+        given = self.backbone_activation, self.head_activation
+        return all(name is None or (isinstance(name, str) and name in ops.ACTIVATIONS) for name in given)
+
+    def sequence_of(
+        self, cells: Any, inputs: Tensor, states: Any, times: Tensor, valid: Any, resets: Any, every: bool
+    ) -> tuple[Tensor, Any]:
+        """The run of cells like this one, each driven by the one before."""
+        layers = tuple(cell.layer_of_sequence() for cell in cells)
+        backbone: Any = self.backbone_activation
+        head: Any = self.head_activation
+        return ops.cfc_sequence(inputs, states, times, valid, resets, layers, self.mode, backbone, head, every)
+
+    def layer_of_sequence(self) -> ops.CfCLayer:
+        """The weights as the op for whole sequences wants them."""
+        pure = map(ops.convert_to_tensor, (self.w_tau, self.A)) if self.mode == "pure" else ()
+        return ops.CfCLayer(tuple(self.maps(None)), *pure)
+
     def constants(self, timespan: Tensor | None) -> Tree:
         """The first map for inputs and for states, and the other maps."""
         (kernel, bias), *others = self.maps(timespan)
@@ -132,9 +161,13 @@ class CfCCell(HoistingCell):
         projected = ops.matmul(inputs, kernel) + bias
         return projected, self.dropout_factors(projected)
 
+    def drops_out(self) -> bool:
+        """Whether the backbone drops out."""
+        return self.backbone_dropout > 0 and len(self.backbone) > 0 and self.is_training(None)
+
     def dropout_factors(self, projected: Tensor) -> list[Tensor] | None:
         """What each layer of the backbone is multiplied with at each step, drawn before the loop; None for 1."""
-        if self.backbone_dropout == 0 or not self.backbone or not self.is_training(None):
+        if not self.drops_out():
             return None
         ones = ops.ones_like(projected)
         return [ops.random.dropout(ones, self.backbone_dropout, self.seed_generator) for _ in self.backbone]
@@ -225,6 +258,23 @@ class WiredCfCCell(WiredCell):
 
     # -- for sequences; the packed state is a tuple with the state of each layer
 
+    def whole_sequence(
+        self, inputs: Tensor, state: Tree, times: Tensor, valid: Any, resets: Any, every: bool
+    ) -> tuple[Tensor, Tree] | None:
+        """The run as `ncps.ops.cfc_sequence`, unless the activation is none of that."""
+        first = self.cells[0]
+        if not first.known_activations() or not self.motors_stand_first():
+            return None
+        check_features(self, inputs, self.wiring.input_dim)
+        packed = self.pack_state(state, inputs[0])
+        outputs, packed = first.sequence_of(self.cells, inputs, packed, times, valid, resets, every)
+        return outputs[..., : self.wiring.output_dim], self.unpack_state(packed)
+
+    def motors_stand_first(self) -> bool:
+        """Whether the last layer begins with the motor neurons."""
+        motor = list(range(self.wiring.output_dim))
+        return list(self.wiring.layers[-1])[: len(motor)] == motor
+
     def pack_state(self, states: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
         """The states of the layers, from the order of the neurons' ids."""
         *ends, _ = itertools.accumulate(cell.units for cell in self.cells)
@@ -236,10 +286,8 @@ class WiredCfCCell(WiredCell):
 
     def emit(self, packed: tuple[Tensor, ...]) -> Tensor:
         """The motor neurons, whose ids come first."""
-        motor = list(range(self.wiring.output_dim))
-        if list(self.wiring.layers[-1])[: len(motor)] == motor:
-            return packed[-1][..., : len(motor)]
-        return self.unpack_state(packed)[..., : len(motor)]
+        motors = packed[-1] if self.motors_stand_first() else self.unpack_state(packed)
+        return motors[..., : self.wiring.output_dim]
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """Those of the first layer, the linear maps of the others."""

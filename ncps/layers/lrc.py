@@ -88,14 +88,15 @@ class STCCell(SynapticCell):
         return self.positive("gleak")[:, None], ops.convert_to_tensor(self.vleak)[:, None]
 
     def synapses(self, prefix: str) -> Tree:
-        """Slopes and shifts (E, 1), and (w, h) (E, 2, 1)."""
+        """Slopes, shifts, w and h, each (E, 1)."""
         w, h = self.positive(f"{prefix}w"), ops.convert_to_tensor(getattr(self, f"{prefix}h"))
-        return self.gates(prefix), ops.stack([w, h], axis=1)[:, :, None]
+        return *self.gates(prefix), w[:, None], h[:, None]
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> Tensor:
-        """w a and h a of each synapse, (E, 2, B)."""
-        gates, weights, *_ = synapses
-        return self.activity(prefix, gates, v)[:, None] * weights
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
+        """w a and h a of each synapse."""
+        slope, shift, w, h, *_ = synapses
+        activity = self.activity(prefix, (slope, shift), v)
+        return [activity * w, activity * h]
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """The sums over the leak and the sensory synapses, of all steps, each (T, N, B)."""
@@ -177,10 +178,10 @@ class LRCCell(STCCell):
         """As for an `STCCell`, and o (E, 1)."""
         return *super().synapses(prefix), ops.convert_to_tensor(getattr(self, f"{prefix}elastance_w"))[:, None]
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> Tensor:
-        """w a, h a and o v of each synapse, (E, 3, B)."""
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
+        """w a, h a and o v of each synapse."""
         linear = synapses[-1] * ops.take(v, getattr(self, f"_{prefix}source"))
-        return ops.concatenate([super().conducted(prefix, synapses, v), linear[:, None]], axis=1)
+        return [*super().conducted(prefix, synapses, v), linear]
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Source, decay and capacity 1 of the neurons (N, B) at the potentials x."""

@@ -8,8 +8,10 @@ import numpy as np
 
 from ncps import ops
 from ncps.layers.cell import Tree
+from ncps.layers.dense import check_features
 from ncps.layers.layer import Tensor
 from ncps.layers.rnn import CellSequence
+from ncps.layers.solvers import SEMI_IMPLICIT
 from ncps.layers.synaptic import Ranges, SynapticCell
 from ncps.wirings import Wiring
 
@@ -104,14 +106,15 @@ class LTCCell(SynapticCell):
         return cm[:, None], gleak[:, None] + self.epsilon, (gleak * vleak)[:, None]
 
     def synapses(self, prefix: str) -> Tree:
-        """Slopes and shifts (E, 1), and (w erev, w) (E, 2, 1)."""
+        """Slopes, shifts, w erev and w, each (E, 1)."""
         w, erev = self.positive(f"{prefix}w"), ops.convert_to_tensor(getattr(self, f"{prefix}erev"))
-        return self.gates(prefix), ops.stack([w * erev, w], axis=1)[:, :, None]
+        return *self.gates(prefix), (w * erev)[:, None], w[:, None]
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> Tensor:
-        """s E and s of each synapse, (E, 2, B)."""
-        gates, weights = synapses
-        return self.activity(prefix, gates, v)[:, None] * weights
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
+        """s E and s of each synapse."""
+        *gates, w_erev, w = synapses
+        activity = self.activity(prefix, gates, v)
+        return [activity * w_erev, activity * w]
 
     def flow(self, prefix: str, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Also the current s (E - v) into the target of each synapse, at the target's potential v."""
@@ -125,6 +128,32 @@ class LTCCell(SynapticCell):
         (_, conductance, current), *_ = constants
         sensory_current, sensory_conductance = self.sensory_sums(inputs, constants)
         return sensory_current + current, sensory_conductance + conductance
+
+    def whole_sequence(
+        self, inputs: Tensor, state: Tree, times: Tensor, valid: Any, resets: Any, every: bool
+    ) -> tuple[Tensor, Tree] | None:
+        """The run as `ncps.ops.ltc_sequence`, which has a backward pass of its own."""
+        if self.solver != SEMI_IMPLICIT:
+            return None
+        check_features(self, inputs, self.wiring.input_dim)
+        names = ops.Synapses(*(getattr(self, f"_{name}") for name in ops.Synapses._fields))
+        return ops.ltc_sequence(
+            inputs, state, times, valid, resets, self.weights_of_sequence(), names, self.unfolds, self.epsilon,
+            self.wiring.output_dim, every,
+        )  # fmt: skip
+
+    def weights_of_sequence(self) -> ops.LTCWeights:
+        """The weights as the op wants them."""
+        return ops.LTCWeights(
+            *(
+                self.positive(name)
+                if name in self.non_negative
+                else None
+                if not hasattr(self, name)
+                else ops.convert_to_tensor(getattr(self, name))
+                for name in ops.LTCWeights._fields
+            )
+        )
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Current, conductance and capacitance of the neurons (N, B) at the potentials x."""

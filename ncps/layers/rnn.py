@@ -154,6 +154,9 @@ class RNN(Layer):
     def run_cell(self, run: Sequences) -> tuple[Tensor, Tree]:
         """Outputs, of all steps (B, T, output_size) or the last, and the state after the last."""
         cell = self.cell
+        whole = cell.whole_sequence(run.inputs, run.state, run.times, run.valid, run.resets, self.return_sequences)
+        if whole is not None:
+            return self.arranged_outputs(whole[0], run.valid), whole[1]
         if cell.parallel and isinstance(run.inputs.shape[0], int):  # some compilers know the length by name only
             constants = cell.constants(None)
             first = cell.pack_state(run.state, run.inputs[0])
@@ -165,12 +168,15 @@ class RNN(Layer):
         else:
             emitted, packed, constants = self.loop(run, self.cell_emits if self.return_sequences else None)
             emitted = emitted if self.return_sequences else cell.emit(packed)
-        outputs = cell.readout(emitted, constants)
-        if self.return_sequences:
-            if run.valid is not None and self.zero_output_for_mask:
-                outputs = ops.where(run.valid, outputs, ops.zeros_like(outputs))
-            outputs = ops.swapaxes(outputs, 0, 1)
-        return outputs, cell.unpack_state(packed)
+        return self.arranged_outputs(cell.readout(emitted, constants), run.valid), cell.unpack_state(packed)
+
+    def arranged_outputs(self, outputs: Tensor, valid: Tensor | None) -> Tensor:
+        """Outputs of all steps, time first, as users want them; those of the last as they are."""
+        if not self.return_sequences:
+            return outputs
+        if valid is not None and self.zero_output_for_mask:
+            outputs = ops.where(valid, outputs, ops.zeros_like(outputs))
+        return ops.swapaxes(outputs, 0, 1)
 
     def cell_emits(self, before: Tree, after: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
         """What is kept of a step for the outputs."""

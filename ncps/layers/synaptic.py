@@ -164,8 +164,8 @@ class SynapticCell(WiredCell, ODECell):
         """Weights of the synapses."""
         raise NotImplementedError
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> Tensor:
-        """What each synapse adds to its target, for the sources' potentials v: (E, k, B), k sums being wanted."""
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
+        """What each synapse adds to the sums of its target, for the sources' potentials v, each (E, B)."""
         raise NotImplementedError
 
     def activity(self, prefix: str, gates: Tree, v: Tensor) -> Tensor:
@@ -175,10 +175,9 @@ class SynapticCell(WiredCell, ODECell):
 
     def sums(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
         """The sums over the synapses of each neuron of what they conduct, each (N, B)."""
-        target = getattr(self, f"_{prefix}target")
-        conducted = self.conducted(prefix, synapses, v)
-        sums = ops.segment_sum(conducted, target, self.wiring.units, sorted=True)
-        return [sums[:, i] for i in range(conducted.shape[1])]
+        # One sum after the other: two in one, (E, 2, B), compilers do not fuse with what was before.
+        target, units = getattr(self, f"_{prefix}target"), self.wiring.units
+        return [ops.segment_sum(x, target, units, sorted=True) for x in self.conducted(prefix, synapses, v)]
 
     def sensory_sums(self, inputs: Tensor, constants: Tree) -> list[Tensor]:
         """The sums over the sensory synapses, each (T, N, B), of inputs (T, B, F)."""

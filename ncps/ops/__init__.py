@@ -138,6 +138,14 @@ from ncps.ops.reductions import (
     sum,
     var,
 )
+from ncps.ops.sequences import (
+    ACTIVATIONS as ACTIVATIONS,
+    CfCLayer as CfCLayer,
+    LTCWeights as LTCWeights,
+    Synapses as Synapses,
+    cfc_sequence,
+    ltc_sequence,
+)
 from ncps.ops.shapes import (
     broadcast_to,
     concatenate,
@@ -174,6 +182,7 @@ __all__ = [
     "broadcast_to",
     "cast",
     "ceil",
+    "cfc_sequence",
     "checkpoint",
     "clip",
     "concatenate",
@@ -223,6 +232,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logsumexp",
+    "ltc_sequence",
     "matmul",
     "max",
     "maximum",

@@ -363,7 +363,7 @@ def where(condition, x1, x2):
 
 
 def take(x, indices, axis=0):
-    return jnp.take(tensor(x), tensor(indices), axis)
+    return jnp.take(tensor(x), tensor(indices), axis, mode="clip")
 
 
 def take_along_axis(x, indices, axis=-1):
@@ -402,7 +402,7 @@ def searchsorted(sorted_sequence, values, side="left"):
 # ---- activations
 
 relu = unary(jax.nn.relu)
-sigmoid = real(jax.nn.sigmoid)
+sigmoid = real(lambda x: 0.5 * jnp.tanh(0.5 * x) + 0.5)
 softplus = real(jax.nn.softplus)
 silu = real(jax.nn.silu)
 

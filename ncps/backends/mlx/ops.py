@@ -664,14 +664,28 @@ def custom_gradient(function, forward, backward):
             primals = list(primals) if isinstance(primals, (list, tuple)) else [primals]
             count, arrays = seen["count"], iter(outputs[seen["count"] :])
             kept = [next(arrays) if isinstance(x, mx.array) else x for x in seen["kept"]]
-            residuals = tree.unflatten(seen["residuals"], kept)
-            upstream = tree.unflatten(seen["outputs"], cotangents[:count])
-            gradients = common.gradients_of(backward, residuals, upstream, args)
-            found = common.per_leaf(args, gradients)
-            return [
-                mx.zeros_like(x) if gradient is None else tensor(gradient, x.dtype)
-                for x, gradient in zip(primals, found, strict=True)
-            ]
+
+            def gradients_of(residuals, primals, upstream):
+                gradients = common.gradients_of(backward, residuals, tree.unflatten(seen["outputs"], upstream), args)
+                return [
+                    mx.zeros_like(x) if gradient is None else tensor(gradient, x.dtype)
+                    for x, gradient in zip(primals, common.per_leaf(args, gradients), strict=True)
+                ]
+
+            # Residuals have no gradients of their own: to differentiate once more, they are computed again.
+            @mx.custom_function
+            def first_gradients(*both):
+                return gradients_of(tree.unflatten(seen["residuals"], kept), both[: len(primals)], both[len(primals) :])
+
+            @first_gradients.vjp
+            def second_gradients(both, upstream, _):
+                def again(*both):
+                    _, residuals = forward(*tree.unflatten(structure, list(both[: len(primals)])))
+                    return gradients_of(residuals, both[: len(primals)], both[len(primals) :])
+
+                return mx.vjp(again, list(both), list(upstream))[1]
+
+            return first_gradients(*primals, *cotangents[:count])
 
         outputs = run(*(tensor(x) for x in leaves))
         return tree.unflatten(seen["outputs"], outputs[: seen["count"]])

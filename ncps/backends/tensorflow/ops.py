@@ -919,9 +919,34 @@ def custom_gradient(function, forward, backward):
             outputs, residuals = forward(*inputs)
             outputs, found["structure"] = tree.flatten(outputs)
 
-            def gradient(*upstream, variables=None):
+            def gradients_of(residuals, upstream):
                 cotangents = tree.unflatten(found["structure"], upstream)
-                gradients = common.per_leaf(inputs, common.gradients_of(backward, residuals, cotangents, inputs))
+                return common.per_leaf(inputs, common.gradients_of(backward, residuals, cotangents, inputs))
+
+            # The tape does not see how the residuals came about: to differentiate once more, they are computed again.
+            @tf.custom_gradient
+            def first_gradients(leaves, upstream):
+                gradients = gradients_of(residuals, upstream)
+                real = [i for i, x in enumerate(gradients) if x is not None]
+
+                def again(*upstream_of_gradients, variables=None):
+                    args = [x for x in (*leaves, *upstream) if x.dtype.is_floating]
+                    with tf.GradientTape() as tape:
+                        tape.watch(args)
+                        _, residuals = forward(*tree.unflatten(structure, leaves))
+                        gradients = gradients_of(residuals, upstream)
+                    chosen = [gradients[i] for i in real]
+                    second = iter(tape.gradient(chosen, args, upstream_of_gradients))
+                    each = [next(second) if x.dtype.is_floating else None for x in (*leaves, *upstream)]
+                    second = each[: len(leaves)], each[len(leaves) :]
+                    return second if variables is None else (second, [None] * len(variables))
+
+                found["real"], found["count"] = real, len(gradients)
+                return [tensor(gradients[i]) for i in real], again
+
+            def gradient(*upstream, variables=None):
+                real = iter(first_gradients(list(leaves), list(upstream)))
+                gradients = [next(real) if i in found["real"] else None for i in range(found["count"])]
                 return gradients if variables is None else (gradients, [None] * len(variables))
 
             return [tensor(x) for x in outputs], gradient

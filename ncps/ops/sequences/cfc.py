@@ -1,0 +1,335 @@
+"""The run of a closed-form continuous-time network over a sequence, with a backward pass written by hand."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ncps import tree
+from ncps.ops.activations import elu, lecun_tanh, relu, sigmoid, softplus
+from ncps.ops.arithmetic import absolute, exp, sign, tanh
+from ncps.ops.comparison import where
+from ncps.ops.control import custom_gradient, scan
+from ncps.ops.creation import Tensor, cast, ones_like, zeros_like
+from ncps.ops.dispatch import composite
+from ncps.ops.linalg import matmul
+from ncps.ops.reductions import sum
+from ncps.ops.sequences.chunks import over_chunks
+from ncps.ops.shapes import concatenate, reshape, stack, transpose
+
+Tree = Any
+
+# Activations y = f(x) and their slopes dy/dx as functions of y, so that x need not be kept.
+ACTIVATIONS: dict[str | None, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "tanh": (tanh, lambda y: 1 - y * y),
+    "lecun_tanh": (lecun_tanh, lambda y: 0.666 * 1.7159 - (0.666 / 1.7159) * (y * y)),
+    "sigmoid": (sigmoid, lambda y: y - y * y),
+    "relu": (relu, lambda y: cast(y > 0, y.dtype)),
+    "elu": (elu, lambda y: where(y > 0, ones_like(y), y + 1)),
+    "softplus": (softplus, lambda y: 1 - exp(-y)),
+    "exp": (exp, lambda y: y),
+    "linear": (lambda x: x, ones_like),
+    None: (lambda x: x, ones_like),
+}
+
+
+class CfCLayer(NamedTuple):
+    """One layer of neurons of `cfc_sequence`.
+
+    `maps` are kernels and biases, (K, W) and (W,): those of the backbone, if there is one, then the heads side by side;
+    the first takes inputs and states [x, h]. The mode pure has `w_tau` and `A` (H,).
+    """
+
+    maps: tuple[tuple[Tensor, Tensor], ...]
+    w_tau: Tensor | None = None
+    A: Tensor | None = None
+
+
+@composite
+def cfc_sequence(
+    inputs: Tensor,
+    initial: tuple[Tensor, ...],
+    times: Tensor,
+    valid: Tensor | None,
+    resets: Tensor | None,
+    layers: tuple[CfCLayer, ...],
+    mode: str,
+    backbone_activation: str | None,
+    head_activation: str | None,
+    every: bool,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    r"""Runs a stack of closed-form continuous-time layers over a sequence, each driven by the one before.
+
+    With the heads f, g, a, b of z = backbone([x, h]), the elapsed time t and the gate $s = \sigma(a(z)\,t + b(z))$,
+
+    $$h' = (1 - s) \odot \phi(f(z)) + s \odot \phi(g(z)) \quad \text{(default)}, \qquad
+      h' = \phi(f(z)) + s \odot \phi(g(z)) \quad \text{(no\_gate)},$$
+    $$h' = A - A \odot e^{-t (|w_\tau| + |f(z)|)} \odot f(z) \quad \text{(pure)}.$$
+
+    Args:
+        inputs: (T, B, F); finite where a step does not count.
+        initial: states (B, H) of the layers before the first step.
+        times: elapsed times, a scalar, (T, 1, 1) or (T, B, 1).
+        valid: (T, B, 1), true where a step counts; None for everywhere. Other steps leave the states.
+        resets: (T, B, 1), true where a sample starts from zeros before a step; None for nowhere.
+        layers: see `CfCLayer`.
+        mode: ``"default"``, ``"no_gate"`` or ``"pure"``.
+        backbone_activation: one of `ACTIVATIONS`.
+        head_activation: the same, for φ.
+        every: whether the outputs of all steps are wanted, or only of the last.
+
+    Returns:
+        States of the last layer, (T, B, H) or (B, H), and those of all layers after the last step.
+
+    Source: Hasani et al., Nature Machine Intelligence 2022 (arXiv 2106.13898), eq. 3 and 4.
+    """
+
+    def begun(args: Any) -> CfCRun:
+        return CfCRun(args, mode, ACTIVATIONS[backbone_activation], ACTIVATIONS[head_activation], every)
+
+    def function(*args: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
+        final, emitted = begun(args).forward(keep=False)
+        return emitted if every else final[-1], final
+
+    def forward(*args: Any) -> tuple[tuple[Tensor, tuple[Tensor, ...]], Tree]:
+        final, kept = begun(args).forward(keep=True)
+        return (kept[-1].after if every else final[-1], final), (args, kept)
+
+    def backward(kept: Tree, upstream: tuple[Tensor, tuple[Tensor, ...]]) -> Tree:
+        args, kept = kept
+        return begun(args).backward(kept, *upstream)
+
+    return custom_gradient(function, forward, backward)(inputs, initial, times, valid, resets, layers)
+
+
+class Kept(NamedTuple):
+    """What the backward pass needs of a step of a layer, each (B, ...)."""
+
+    before: Tensor  # the state, after a possible reset
+    hidden: list[Tensor]  # outputs of the backbone's layers
+    heads: Tensor  # φ(f) and φ(g) side by side; f in the mode pure
+    gate: Any  # s; None in the mode pure
+    rate: Any  # a; None unless the elapsed times differ
+    after: Tensor
+
+
+class Slopes(NamedTuple):
+    """Derivatives of a step of a layer that do not depend on the gradients that come in."""
+
+    heads: Tensor  # of the new state by the heads, (..., heads, H)
+    hidden: list[Tensor]  # of the outputs of the backbone's layers by what they are activations of
+
+
+class CfCRun:
+    """The run and its backward pass.
+
+    One product projects the inputs of many steps, and one gives the gradient of a kernel of many steps. An elapsed time
+    that all steps and samples share is folded into the heads.
+    """
+
+    def __init__(self, args: Any, mode: str, backbone: Any, head: Any, every: bool) -> None:
+        inputs, initial, times, valid, resets, layers = args
+        self.inputs, self.initial, self.times, self.valid, self.resets, self.layers = args
+        self.mode, self.backbone, self.head, self.every = mode, backbone, head, every
+        self.shared = len(times.shape) == 0
+        self.xs = None if self.shared else times, valid, resets
+        self.maps = [self.folded(layer, h.shape[-1]) for layer, h in zip(layers, initial, strict=True)]
+        features = inputs.shape[-1]
+        kernel, self.bias = self.maps[0][0]
+        self.of_inputs, self.first = kernel[:features], kernel[features:]
+
+    def folded(self, layer: CfCLayer, units: int) -> list[tuple[Tensor, Tensor]]:
+        """The maps of a layer, with f, g, a t + b as heads where all steps share t."""
+        *hidden, heads = layer.maps
+        if self.mode != "pure" and self.shared:
+            heads = tuple(
+                concatenate([x[..., : 2 * units], x[..., 2 * units : 3 * units] * self.times + x[..., 3 * units :]], -1)
+                for x in heads
+            )
+        return [*hidden, heads]
+
+    # -- forward
+
+    def forward(self, keep: bool) -> tuple[tuple[Tensor, ...], Any]:
+        """The last states, and of every step the outputs, or what the backward pass needs."""
+
+        def step(states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
+            projected, time, counts, fresh = x
+            kept: list[Kept] = []
+            for i, state in enumerate(states):
+                before = started(state, fresh)
+                first = projected + matmul(before, self.first) if i == 0 else self.driven(i, kept[-1].after, before)
+                kept.append(self.layer_step(i, first, before, self.times if time is None else time, counts))
+            after = tuple(one.after for one in kept)
+            return after, kept if keep else (after[-1] if self.every else None)
+
+        def chunk(states: tuple[Tensor, ...], xs: Tree) -> tuple[tuple[Tensor, ...], Tree]:
+            inputs, *others = xs
+            return scan(step, states, (matmul(inputs, self.of_inputs) + self.bias, *others))
+
+        return over_chunks(chunk, self.initial, (self.inputs, *self.xs))
+
+    def driven(self, i: int, below: Tensor, before: Tensor) -> Tensor:
+        """The first map of a layer that another one drives."""
+        kernel, bias = self.maps[i][0]
+        return matmul(concatenate([below, before], -1), kernel) + bias
+
+    def layer_step(self, i: int, z: Tensor, before: Tensor, time: Tensor, counts: Tensor | None) -> Kept:
+        """One step of a layer, from the results of its first map."""
+        hidden = []
+        for kernel, bias in self.maps[i][1:]:
+            hidden.append(self.backbone[0](z))
+            z = matmul(hidden[-1], kernel) + bias
+        new, heads, gate, rate = self.solution(i, z, time)
+        after = new if counts is None else where(counts, new, before)
+        return Kept(before, hidden, heads, gate, rate, after)
+
+    def solution(self, i: int, heads: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """The new state; the activated heads, the gate and its rate."""
+        if self.mode == "pure":
+            A, w_tau = self.layers[i].A, self.layers[i].w_tau
+            return A - A * exp(-time * (absolute(w_tau) + absolute(heads))) * heads, heads, None, None
+        n = self.initial[i].shape[-1]
+        both, rate = self.head[0](heads[..., : 2 * n]), None
+        gate = heads[..., 2 * n :]
+        if not self.shared:
+            rate = gate[..., :n]
+            gate = rate * time + gate[..., n:]
+        f, g, s = both[..., :n], both[..., n:], sigmoid(gate)
+        return (f + s * g if self.mode == "no_gate" else f + s * (g - f)), both, s, rate
+
+    # -- backward
+
+    def backward(self, kept: list[Kept], d_outputs: Tensor, d_final: tuple[Tensor, ...]) -> Tree:
+        """Gradients of all arguments."""
+        kernels = [[transpose(kernel) for kernel, _ in maps] for maps in self.maps]
+        features = self.inputs.shape[-1]
+        kernels[0][0] = kernels[0][0][:, features:]  # of the inputs, the products of many steps are one
+
+        def step(d_states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
+            d_above, slopes, counts, fresh = x
+            d_befores: list[Tensor] = []
+            results: list[Any] = []
+            for i in reversed(range(len(d_states))):
+                d_after = d_states[i] if d_above is None else d_states[i] + d_above
+                d_new = d_after if counts is None else where(counts, d_after, zeros_like(d_after))
+                results.insert(0, (d_new, maps_backward(slopes[i], d_new, kernels[i])))
+                d_joint, n = matmul(results[0][1][0], kernels[i][0]), d_new.shape[-1]
+                d_above, d_before = d_joint[..., :-n], d_joint[..., -n:]
+                d_before = d_before if counts is None else d_before + (d_after - d_new)
+                d_befores.insert(0, started(d_before, fresh))
+            return tuple(d_befores), results
+
+        def chunk(carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
+            (d_states, totals), (inputs, d_outputs, kept, *others) = carry, xs
+            times = self.times if self.shared else others[0]
+            slopes = [self.slopes(i, one, times) for i, one in enumerate(kept)]
+            d_states, results = scan(step, d_states, (d_outputs, slopes, *others[1:]), reverse=True)
+            below = [inputs, *(one.after for one in kept[:-1])]
+            products = [map_products(x, one, d_maps) for x, one, (_, d_maps) in zip(below, kept, results, strict=True)]
+            rest, d_times = self.outside_maps(kept, results, times)
+            d_inputs = matmul(results[0][1][0], transpose(self.of_inputs))
+            return (d_states, tree.map(lambda a, b: a + b, totals, (products, rest))), (d_inputs, d_times)
+
+        if not self.every:
+            d_final, d_outputs = (*d_final[:-1], d_final[-1] + d_outputs), None
+        totals = tree.map(zeros_like, (self.maps, [(layer.w_tau, layer.A) for layer in self.layers]))
+        xs = self.inputs, d_outputs, kept, *self.xs
+        (d_initial, (d_maps, rest)), (d_inputs, d_times) = over_chunks(chunk, (d_final, totals), xs, reverse=True)
+        unfolded = [self.unfolded(i, maps) for i, maps in enumerate(d_maps)]
+        d_layers = tuple(CfCLayer(maps, *others) for (maps, _), others in zip(unfolded, rest, strict=True))
+        return d_inputs, d_initial, self.d_times(d_times, [d for _, d in unfolded]), None, None, d_layers
+
+    def slopes(self, i: int, kept: Kept, times: Tensor) -> Slopes:
+        """Those of a layer in many steps."""
+        hidden = [self.backbone[1](x) for x in kept.hidden]
+        if self.mode == "pure":
+            decay = self.decay(i, kept.heads, times)
+            return Slopes((self.layers[i].A * decay * (times * absolute(kept.heads) - 1))[..., None, :], hidden)
+        n, s = kept.gate.shape[-1], kept.gate
+        slope = self.head[1](kept.heads)
+        f, g = (slope[..., :n], s * slope[..., n:])
+        by_gate = self.by_gate(kept)
+        gates = [by_gate] if self.shared else [by_gate * times, by_gate]
+        return Slopes(stack([f if self.mode == "no_gate" else f - f * s, g, *gates], axis=-2), hidden)
+
+    def by_gate(self, kept: Kept) -> Tensor:
+        """The derivative of the new state by what the gate is a sigmoid of."""
+        n, s = kept.gate.shape[-1], kept.gate
+        f, g = kept.heads[..., :n], kept.heads[..., n:]
+        return (g if self.mode == "no_gate" else g - f) * (s - s * s)
+
+    def decay(self, i: int, heads: Tensor, times: Tensor) -> Tensor:
+        """The exponential of the mode pure."""
+        return exp(-times * (absolute(self.layers[i].w_tau) + absolute(heads)))
+
+    def outside_maps(self, kept: list[Kept], results: list[Any], times: Tensor) -> tuple[list[Any], Tensor | None]:
+        """Gradients of `w_tau` and `A`, and of elapsed times (T, B, 1) that the heads do not contain."""
+        rest, d_times = [], None
+        for i, (one, (d_new, _)) in enumerate(zip(kept, results, strict=True)):
+            if self.mode == "pure":
+                A, w_tau = self.layers[i].A, self.layers[i].w_tau
+                decayed = self.decay(i, one.heads, times) * one.heads
+                d_exponent = d_new * A * decayed
+                d_w_tau = sum(d_exponent * times, axis=(0, 1)) * sign(w_tau)
+                rest.append((d_w_tau, sum(d_new * (1 - decayed), axis=(0, 1))))
+                by_time = d_exponent * (absolute(w_tau) + absolute(one.heads))
+            else:
+                rest.append((None, None))
+                by_time = None if self.shared else d_new * self.by_gate(one) * one.rate
+            if by_time is not None:
+                by_time = sum(by_time, axis=-1, keepdims=True)
+                d_times = by_time if d_times is None else d_times + by_time
+        return rest, d_times
+
+    def unfolded(self, i: int, maps: list[Any]) -> tuple[tuple[Any, ...], Tensor | None]:
+        """Gradients of the maps of a layer, and of a shared elapsed time, from those with the time in the heads."""
+        if self.mode == "pure" or not self.shared:
+            return tuple(maps), None
+        *hidden, heads = maps
+        n = self.initial[i].shape[-1]
+        rates = [x[..., 2 * n : 3 * n] for x in self.layers[i].maps[-1]]
+        d_time = plus(*(sum(d[..., 2 * n :] * rate) for d, rate in zip(heads, rates, strict=True)))
+        heads = tuple(concatenate([d[..., : 2 * n], d[..., 2 * n :] * self.times, d[..., 2 * n :]], -1) for d in heads)
+        return (*hidden, heads), d_time
+
+    def d_times(self, d_times: Tensor | None, d_shared: list[Any]) -> Tensor:
+        """Gradients of the elapsed times in their shape."""
+        if not self.shared:
+            return sum(d_times, axis=1, keepdims=True) if self.times.shape[1] == 1 else d_times
+        return sum(d_times) if d_times is not None else functools.reduce(plus, d_shared)
+
+
+def maps_backward(slopes: Slopes, d_new: Tensor, kernels: list[Tensor]) -> list[Tensor]:
+    """Gradients of the results of the maps of a layer in one step, from that of the new state.
+
+    `kernels` are transposed.
+    """
+    heads, units = slopes.heads.shape[-2:]
+    d_maps = [reshape(slopes.heads * d_new[:, None], (-1, heads * units))]
+    for kernel, slope in zip(kernels[:0:-1], slopes.hidden[::-1], strict=True):
+        d_maps.insert(0, matmul(d_maps[0], kernel) * slope)
+    return d_maps
+
+
+def map_products(below: Tensor, kept: Kept, d_maps: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+    """Gradients of kernels and biases of a layer, of many steps."""
+    first = concatenate([product(below, d_maps[0]), product(kept.before, d_maps[0])], axis=0)
+    kernels = [first, *(product(x, d) for x, d in zip(kept.hidden, d_maps[1:], strict=True))]
+    return [(kernel, sum(d, axis=(0, 1))) for kernel, d in zip(kernels, d_maps, strict=True)]
+
+
+def product(x: Tensor, d: Tensor) -> Tensor:
+    """The gradient (K, W) of a kernel, from what it was applied to (T, B, K) and the gradient of the result."""
+    return matmul(transpose(reshape(x, (-1, x.shape[-1]))), reshape(d, (-1, d.shape[-1])))
+
+
+def started(h: Tensor, fresh: Tensor | None) -> Tensor:
+    """h (B, H), with zeros for the samples that start afresh (B, 1)."""
+    return h if fresh is None else where(fresh, zeros_like(h), h)
+
+
+def plus(a: Tensor, b: Tensor) -> Tensor:
+    """a + b."""
+    return a + b

@@ -1,0 +1,324 @@
+"""The run of a liquid time-constant network over a sequence, with a backward pass written by hand."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from ncps import tree
+from ncps.ops.activations import sigmoid
+from ncps.ops.comparison import where
+from ncps.ops.control import custom_gradient, scan
+from ncps.ops.creation import Tensor, zeros_like
+from ncps.ops.dispatch import composite
+from ncps.ops.indexing import segment_sum, take
+from ncps.ops.reductions import sum
+from ncps.ops.shapes import pad, swapaxes, transpose
+
+Tree = Any
+
+
+class LTCWeights(NamedTuple):
+    """What the equation of `ltc_sequence` uses; capacitances and conductances must not be negative.
+
+    Neurons have `cm`, `gleak`, `vleak` (N,); synapses among them `sigma`, `mu`, `w`, `erev` (E,), those from the inputs
+    the same (Es,), sorted by target; inputs and outputs a factor (F,), (M,) and an offset, or None.
+    """
+
+    cm: Tensor
+    gleak: Tensor
+    vleak: Tensor
+    sigma: Tensor
+    mu: Tensor
+    w: Tensor
+    erev: Tensor
+    sensory_sigma: Tensor
+    sensory_mu: Tensor
+    sensory_w: Tensor
+    sensory_erev: Tensor
+    input_w: Tensor | None
+    input_b: Tensor | None
+    output_w: Tensor | None
+    output_b: Tensor | None
+
+
+class Synapses(NamedTuple):
+    """Where the synapses begin and end: ids of neurons, or of inputs, int32, sorted by target."""
+
+    source: Tensor  # (E,)
+    target: Tensor
+    sensory_source: Tensor  # (Es,)
+    sensory_target: Tensor
+
+
+@composite
+def ltc_sequence(
+    inputs: Tensor,
+    initial: Tensor,
+    times: Tensor,
+    valid: Tensor | None,
+    resets: Tensor | None,
+    weights: LTCWeights,
+    synapses: Synapses,
+    unfolds: int,
+    epsilon: float,
+    motors: int,
+    every: bool,
+) -> tuple[Tensor, Tensor]:
+    r"""Runs a liquid time-constant network, with the semi-implicit solver, over a sequence.
+
+    In a step of the elapsed time t, `unfolds` times with $\delta$ = t / unfolds,
+
+    $$v_i \leftarrow \frac{c_i v_i + \delta\,(g_i v^{leak}_i + \sum_j s_{ji} E_{ji})}
+                          {c_i + \delta\,(g_i + \epsilon + \sum_j s_{ji})}, \qquad
+      s_{ji} = w_{ji}\, \sigma(\sigma_{ji} (v_j - \mu_{ji})).$$
+
+    Args:
+        inputs: (T, B, F); finite where a step does not count.
+        initial: potentials (B, N) before the first step.
+        times: elapsed times, a scalar, (T, 1, 1) or (T, B, 1).
+        valid: (T, B, 1), true where a step counts; None for everywhere. Other steps leave the potentials.
+        resets: (T, B, 1), true where a sample starts from zeros before a step; None for nowhere.
+        weights: see `LTCWeights`.
+        synapses: see `Synapses`.
+        unfolds: solver steps in one time step.
+        epsilon: see the equation.
+        motors: number M of motor neurons, whose ids come first.
+        every: whether the outputs of all steps are wanted, or only of the last.
+
+    Returns:
+        Potentials of the motor neurons through the output mapping, (T, B, M) or (B, M), and the last potentials of all
+        neurons (B, N).
+
+    Source: Hasani et al., AAAI 2021 (arXiv 2006.04439), eq. 3.
+    """
+
+    def begun(args: Any) -> LTCRun:
+        return LTCRun(args, synapses, unfolds, epsilon, motors, every)
+
+    def function(*args: Any) -> tuple[Tensor, Tensor]:
+        outputs, final, _ = begun(args).forward(keep=False)
+        return outputs, final
+
+    def forward(*args: Any) -> tuple[tuple[Tensor, Tensor], Tree]:
+        outputs, final, kept = begun(args).forward(keep=True)
+        return (outputs, final), (args, kept)
+
+    def backward(kept: Tree, upstream: tuple[Tensor, Tensor]) -> Tree:
+        args, kept = kept
+        return begun(args).backward(kept, upstream)
+
+    return custom_gradient(function, forward, backward)(inputs, initial, times, valid, resets, weights)
+
+
+class Gates:
+    """Synapses from one kind of source, with their weights as columns (E, 1), scaled by a δ that all steps share."""
+
+    def __init__(self, weights: LTCWeights, prefix: str, source: Tensor, target: Tensor, delta: Any) -> None:
+        sigma, mu, w, erev = (getattr(weights, prefix + name)[:, None] for name in ("sigma", "mu", "w", "erev"))
+        self.source, self.target, self.units = source, target, weights.cm.shape[0]
+        self.sigma, self.mu, self.w, self.erev, self.delta = sigma, mu, w, erev, delta
+        self.shift, self.scaled_w, self.scaled_w_erev = -sigma * mu, delta * w, delta * (w * erev)
+
+    def sums(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Current and conductance of the synapses at each neuron, at the sources' potentials v."""
+        s = sigmoid(take(v, self.source) * self.sigma + self.shift)
+        return (
+            segment_sum(s * self.scaled_w_erev, self.target, self.units, sorted=True),
+            segment_sum(s * self.scaled_w, self.target, self.units, sorted=True),
+        )
+
+    def backward(self, v: Tensor, d_current: Tensor, d_conductance: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Gradients of v from those of the sums, and of the shift, the slope and both weights, each (E, 1)."""
+        sources = take(v, self.source)
+        s = sigmoid(sources * self.sigma + self.shift)
+        d_current, d_conductance = take(d_current, self.target), take(d_conductance, self.target)
+        d_z = (d_current * self.scaled_w_erev + d_conductance * self.scaled_w) * (s - s * s)
+        columns = (
+            sum(d_z, axis=1, keepdims=True),
+            sum(d_z * sources, axis=1, keepdims=True),
+            sum(d_conductance * s, axis=1, keepdims=True),
+            sum(d_current * s, axis=1, keepdims=True),
+        )
+        return segment_sum(d_z * self.sigma, self.source, v.shape[0]), columns
+
+    def d_weights(self, columns: tuple[Tensor, ...]) -> tuple[list[Tensor], Tensor]:
+        """Gradients of σ, μ, w and E (E,), and of the shared δ, from those of the columns."""
+        d_shift, d_slope, d_scaled_w, d_scaled_w_erev = columns
+        d_conductance = d_scaled_w + self.erev * d_scaled_w_erev
+        each = (
+            d_slope - self.mu * d_shift,
+            -self.sigma * d_shift,
+            self.delta * d_conductance,
+            self.delta * self.w * d_scaled_w_erev,
+        )
+        return [x[:, 0] for x in each], sum(self.w * d_conductance)
+
+    def zeros(self) -> tuple[Tensor, ...]:
+        """As many columns of zeros."""
+        return (zeros_like(self.sigma),) * 4
+
+
+class LTCRun:
+    """The run and its backward pass, in the layout (neurons, batch): gathers and sums by synapse then move whole rows.
+
+    A training step keeps the potentials and the sum of conductances of every solver step; no sum over synapses is
+    computed twice. The sensory synapses are computed step by step as well: of many steps at once their activity would
+    not fit into the caches. Elapsed time is folded into the weights where all steps and samples share it.
+    """
+
+    def __init__(self, args: Any, synapses: Synapses, unfolds: int, epsilon: float, motors: int, every: bool) -> None:
+        inputs, initial, times, valid, resets, weights = args
+        self.weights, self.times, self.unfolds, self.motors, self.every = weights, times, unfolds, motors, every
+        self.shared = len(times.shape) == 0
+        delta = times / unfolds if self.shared else 1.0
+        self.initial, self.xs = transpose(initial), (inputs, None if self.shared else times, valid, resets)
+        self.cm, gleak, vleak = (x[:, None] for x in (weights.cm, weights.gleak, weights.vleak))
+        self.delta, self.conductance = delta, weights.gleak + epsilon
+        self.leak = delta * (gleak * vleak), delta * (gleak + epsilon)
+        self.inner = Gates(weights, "", synapses.source, synapses.target, delta)
+        self.sensory = Gates(weights, "sensory_", synapses.sensory_source, synapses.sensory_target, delta)
+
+    # -- forward
+
+    def forward(self, keep: bool) -> tuple[Tensor, Tensor, Tree]:
+        """Outputs, the last potentials, and the steps' potentials and conductances (N, B) for the backward pass."""
+
+        def step(v: Tensor, x: Tree) -> tuple[Tensor, Tree]:
+            inputs, time, counts, fresh = x
+            before = started(v, fresh)
+            after, steps = self.unfolded(
+                before, self.drive(inputs), None if time is None else transpose(time) / self.unfolds
+            )
+            v = after if counts is None else where(transpose(counts), after, before)
+            return v, (v[: self.motors] if self.every else None, steps if keep else None)
+
+        v, (motors, kept) = scan(step, self.initial, self.xs)
+        motors = swapaxes(motors if self.every else v[: self.motors], -1, -2)
+        return mapping(self.weights.output_w, self.weights.output_b, motors), transpose(v), (motors, kept)
+
+    def unfolded(self, v: Tensor, drive: tuple[Tensor, Tensor], delta: Tensor | None) -> tuple[Tensor, list[Any]]:
+        """The potentials after one time step, and of every solver step those before it and the sums that drive it."""
+        steps = []
+        for _ in range(self.unfolds):
+            current, conductance = self.inner.sums(v)
+            current, conductance = drive[0] + current, drive[1] + conductance
+            steps.append((v, conductance) if delta is None else (v, conductance, current))
+            if delta is not None:
+                current, conductance = delta * current, delta * conductance
+            v = (self.cm * v + current) / (self.cm + conductance)
+        return v, [*steps, (v,)]
+
+    def drive(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Current and conductance of the leak and the sensory synapses, of inputs (B, F)."""
+        current, conductance = self.sensory.sums(self.mapped(inputs))
+        return self.leak[0] + current, self.leak[1] + conductance
+
+    def mapped(self, inputs: Tensor) -> Tensor:
+        """Inputs (B, F) through their mapping, (F, B)."""
+        return transpose(mapping(self.weights.input_w, self.weights.input_b, inputs))
+
+    # -- backward
+
+    def backward(self, kept: Tree, upstream: tuple[Tensor, Tensor]) -> Tree:
+        """Gradients of all arguments."""
+        weights, (motors, steps), (d_outputs, d_final) = self.weights, kept, upstream
+        d_motors, *d_output = mapping_backward(weights.output_w, weights.output_b, motors, d_outputs)
+
+        def step(carry: Tree, x: Tree) -> tuple[Tree, Tree]:
+            (d_v, totals), (d_motors, steps, (inputs, time, counts, fresh)) = carry, x
+            d_v = d_v if d_motors is None else d_v + self.of_motors(d_motors)
+            d_after = d_v if counts is None else where(transpose(counts), d_v, zeros_like(d_v))
+            d_before, d_drive, d_delta, own = self.unfolded_backward(
+                d_after, steps, None if time is None else transpose(time) / self.unfolds
+            )
+            d_inputs, more = self.drive_backward(d_drive, inputs)
+            d_before = d_before if counts is None else d_before + (d_v - d_after)
+            totals = tree.map(lambda a, b: a + b, totals, [*own, *more])
+            return (started(d_before, fresh), totals), (d_inputs, d_delta)
+
+        d_v = transpose(d_final) if self.every else transpose(d_final) + self.of_motors(d_motors)
+        d_mapping = [zeros_like(w) for w in (weights.input_w, weights.input_b) if w is not None]
+        column = zeros_like(self.cm)
+        totals = [column, self.inner.zeros(), column, column, self.sensory.zeros(), d_mapping]
+        xs = d_motors if self.every else None, steps, self.xs
+        (d_v, totals), (d_inputs, d_delta) = scan(step, (d_v, totals), xs, reverse=True)
+        d_weights, d_shared = self.d_weights(*totals, *d_output)
+        return d_inputs, transpose(d_v), self.d_times(d_delta, d_shared), None, None, d_weights
+
+    def unfolded_backward(self, d_v: Tensor, steps: list[Any], delta: Tensor | None) -> tuple[Any, ...]:
+        """Gradients of the potentials before, of the drive, of the solver's time, and of `cm` and the synapses."""
+        d_current = d_conductance = d_cm = d_delta = columns = None
+        for (v, conductance, *current), (after, *_) in zip(steps[-2::-1], steps[:0:-1], strict=True):
+            d_a = d_v / (self.cm + (conductance if delta is None else delta * conductance))
+            d_c = -d_a * after
+            d_cm = plus(d_cm, d_a * v + d_c)
+            d_v = self.cm * d_a
+            if delta is not None:
+                d_delta = plus(d_delta, d_a * current[0] + d_c * conductance)
+                d_a, d_c = delta * d_a, delta * d_c
+            d_sources, more = self.inner.backward(v, d_a, d_c)
+            d_v, d_current, d_conductance = d_v + d_sources, plus(d_current, d_a), plus(d_conductance, d_c)
+            columns = more if columns is None else tuple([a + b for a, b in zip(columns, more, strict=True)])
+        d_delta = None if d_delta is None else sum(d_delta, axis=0, keepdims=True)
+        return d_v, (d_current, d_conductance), d_delta, (sum(d_cm, axis=1, keepdims=True), columns)
+
+    def drive_backward(self, d_drive: tuple[Tensor, Tensor], inputs: Tensor) -> tuple[Tensor, list[Any]]:
+        """Gradients of inputs (B, F); of the leak's current and conductance, the sensory synapses and the mapping."""
+        d_mapped, columns = self.sensory.backward(self.mapped(inputs), *d_drive)
+        d_inputs, *d_mapping = mapping_backward(self.weights.input_w, self.weights.input_b, inputs, transpose(d_mapped))
+        leak = [sum(x, axis=1, keepdims=True) for x in d_drive]
+        return d_inputs, [*leak, columns, [x for x in d_mapping if x is not None]]
+
+    def of_motors(self, d_motors: Tensor) -> Tensor:
+        """Gradients of motor neurons (B, M) as those of all neurons (N, B)."""
+        return pad(transpose(d_motors), ((0, self.cm.shape[0] - self.motors), (0, 0)))
+
+    def d_weights(
+        self,
+        d_cm: Tensor,
+        inner: tuple[Tensor, ...],
+        d_leak: Tensor,
+        d_conductance: Tensor,
+        sensory: tuple[Tensor, ...],
+        d_mapping: list[Tensor],
+        *d_output: Any,
+    ) -> tuple[LTCWeights, Tensor]:
+        """Gradients of the weights and of a shared δ, from those of what the steps use."""
+        weights, delta = self.weights, self.delta
+        d_leak, d_conductance = d_leak[:, 0], d_conductance[:, 0]
+        (d_inner, d_delta), (d_sensory, more) = self.inner.d_weights(inner), self.sensory.d_weights(sensory)
+        d_delta = d_delta + more + sum(weights.gleak * weights.vleak * d_leak) + sum(self.conductance * d_conductance)
+        d_input = iter(d_mapping)
+        d_gleak, d_vleak = delta * (d_conductance + weights.vleak * d_leak), delta * weights.gleak * d_leak
+        mappings = [None if w is None else next(d_input) for w in (weights.input_w, weights.input_b)]
+        return LTCWeights(d_cm[:, 0], d_gleak, d_vleak, *d_inner, *d_sensory, *mappings, *d_output), d_delta
+
+    def d_times(self, d_delta: Tensor | None, d_shared: Tensor) -> Tensor:
+        """Gradients of the elapsed times, from those of the solver's (T, 1, B) or the shared one."""
+        if d_delta is None:
+            return d_shared / self.unfolds
+        d_times = swapaxes(d_delta, -1, -2) / self.unfolds
+        return sum(d_times, axis=1, keepdims=True) if self.times.shape[1] == 1 else d_times
+
+
+def started(v: Tensor, fresh: Tensor | None) -> Tensor:
+    """v (N, B), with zeros for the samples that start afresh (B, 1)."""
+    return v if fresh is None else where(transpose(fresh), zeros_like(v), v)
+
+
+def mapping(w: Tensor | None, b: Tensor | None, x: Tensor) -> Tensor:
+    """x w + b, as far as there are any."""
+    x = x if w is None else x * w
+    return x if b is None else x + b
+
+
+def mapping_backward(w: Tensor | None, b: Tensor | None, x: Tensor, d: Tensor) -> tuple[Tensor, Any, Any]:
+    """Gradients of x, w and b."""
+    axes = tuple(range(len(d.shape) - 1))
+    d_w, d_b = None if w is None else sum(d * x, axis=axes), None if b is None else sum(d, axis=axes)
+    return d if w is None else d * w, d_w, d_b
+
+
+def plus(total: Tensor | None, x: Tensor) -> Tensor:
+    """A sum that begins with None."""
+    return x if total is None else total + x

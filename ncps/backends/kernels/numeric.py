@@ -22,8 +22,8 @@ C64 = (
     0.000154035304570933, 1.5252733505573147e-05, 1.3215435301196744e-06, 1.0178194527293234e-07,
     7.073778818581331e-09, 4.435505201300861e-10,
 )  # fmt: skip
-# Added to t, they leave its nearest integer plus the bias of exponents in the last digits: shifted to where the exponent
-# is, those are a power of two.
+# Added to t, they leave its nearest integer plus the bias of exponents in the last digits. Shifted to the place of the
+# exponent, these are a power of two.
 MAGIC32, MAGIC64 = np.float32(1.5 * 2**23 + 127), 1.5 * 2**52 + 1023
 TOP32, TOP64 = np.float32(126), 1022.0  # with the exponents of normal numbers
 
@@ -57,9 +57,7 @@ def rest_of_double(f):
 
 @register_jitable(**FLAGS)
 def closed_of_float(t):
-    # Comparisons that are false for NaN leave it as it is; min and max might not.
-    t = -TOP32 if t < -TOP32 else t
-    t = TOP32 if t > TOP32 else t
+    t = min(max(t, -TOP32), TOP32)  # in this order NaN stays, as no comparison holds for it
     power, f = power_of_float(t)
     one = np.float32(1)
     return one / (one + power * (one + rest_of_float(f)))
@@ -67,8 +65,7 @@ def closed_of_float(t):
 
 @register_jitable(**FLAGS)
 def closed_of_double(t):
-    t = -TOP64 if t < -TOP64 else t
-    t = TOP64 if t > TOP64 else t
+    t = min(max(t, -TOP64), TOP64)
     power, f = power_of_double(t)
     return 1.0 / (1.0 + power * (1.0 + rest_of_double(f)))
 
@@ -81,8 +78,8 @@ def logistic(t):
 @overload(logistic, inline="always")
 def _logistic(t):
     if t == numba.float32:
-        return lambda t: closed_of_float(t)
-    return lambda t: closed_of_double(t)
+        return closed_of_float
+    return closed_of_double
 
 
 # -- tanh
@@ -96,14 +93,15 @@ P = tuple(
         1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
     )
 )  # fmt: skip
-Q = tuple(np.float32(c) for c in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03))
+Q = tuple(
+    np.float32(c) for c in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+)
 LIMIT32, LIMIT64 = np.float32(7.90531110763549805), 20.0
 
 
 @register_jitable(**FLAGS)
 def tanh_of_float(x):
-    x = -LIMIT32 if x < -LIMIT32 else x
-    x = LIMIT32 if x > LIMIT32 else x
+    x = min(max(x, -LIMIT32), LIMIT32)
     y = x * x
     p = ((((((P[0] * y + P[1]) * y + P[2]) * y + P[3]) * y + P[4]) * y + P[5]) * y + P[6]) * x
     return p / (((Q[0] * y + Q[1]) * y + Q[2]) * y + Q[3])
@@ -112,8 +110,7 @@ def tanh_of_float(x):
 @register_jitable(**IN_ORDER)
 def tanh_of_double(x):
     """(e^2x - 1) / (e^2x + 1), with e^2x - 1 put together from parts that do not cancel."""
-    x = -LIMIT64 if x < -LIMIT64 else x
-    x = LIMIT64 if x > LIMIT64 else x
+    x = min(max(x, -LIMIT64), LIMIT64)
     power, f = power_of_double(x * (2 * LOG2_E))
     above = power * rest_of_double(f) + (power - 1.0)
     return above / (above + 2.0)
@@ -127,5 +124,5 @@ def tanh(x):
 @overload(tanh, inline="always")
 def _tanh(x):
     if x == numba.float32:
-        return lambda x: tanh_of_float(x)
-    return lambda x: tanh_of_double(x)
+        return tanh_of_float
+    return tanh_of_double

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
-from numba.extending import register_jitable
 
 from ncps.backends.kernels.numeric import FLAGS, KERNEL, LOG2_E, logistic
 from ncps.backends.kernels.pool import BLOCK, ranges, spread
 
 Array = Any
 VECTOR = 8  # lanes come in multiples of it
+INNER = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # of functions that only kernels call
 
 
 class Wiring(NamedTuple):
@@ -191,7 +191,7 @@ class Synapses(NamedTuple):
 # -- the parts of a step, for a block of samples
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def gates(sigma, mu, w, erev):
     """(E, 4): slope and shift of t in s = 1 / (1 + 2^t), w E and w; beside each other, as they are read together."""
     constants = np.empty((len(sigma), 4), sigma.dtype)
@@ -202,7 +202,7 @@ def gates(sigma, mu, w, erev):
     return constants
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def conduct(x, slot, neuron, synapses, current, conductance, opened):
     """Adds what the synapses of a neuron conduct to its current and conductance (L,), and remembers how open they are.
 
@@ -221,7 +221,7 @@ def conduct(x, slot, neuron, synapses, current, conductance, opened):
                 opened[e, slot, b] = s
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def drive(x, gleak, vleak, epsilon, synapses, rows, sums, opened):
     """Currents and conductances (N, 2, L) of the leak and the sensory synapses, the same during a time step."""
     current, conductance = rows
@@ -237,7 +237,7 @@ def drive(x, gleak, vleak, epsilon, synapses, rows, sums, opened):
             sums[n, 1, b] = conductance[b]
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def unfold(path, before, after, delta, cm, driven, synapses, rows, opened, sums):
     """One solver step, from one slot of `path` to another; `sums` (2, N, K, L) keep I and G where they are given."""
     current, conductance = rows
@@ -256,7 +256,7 @@ def unfold(path, before, after, delta, cm, driven, synapses, rows, opened, sums)
                 sums[1, n, before, b] = conductance[b]
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def read_step(inputs, times, valid, mapping, b0, t, unfolds, x, delta, active):
     """Mapped inputs (F, 1, L) and δ (L,) of a step; returns how many samples of the block it is valid for.
 
@@ -283,7 +283,7 @@ def read_step(inputs, times, valid, mapping, b0, t, unfolds, x, delta, active):
     return number
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def reset(states, slot, resets, b0, t, size):
     """Sets the samples to zero that start anew at a step."""
     for b in range(size if resets.shape[0] > 0 else 0):
@@ -292,7 +292,7 @@ def reset(states, slot, resets, b0, t, size):
                 states[n, slot, b] = 0
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def copy_inactive(source, slot, target, target_slot, active):
     """Copies the states of the samples for which a step is not valid."""
     for b in range(len(active)):
@@ -301,7 +301,44 @@ def copy_inactive(source, slot, target, target_slot, active):
                 target[n, target_slot, b] = source[n, slot, b]
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
+def clear_inactive(states, active):
+    for b in range(len(active)):
+        if not active[b]:
+            for n in range(states.shape[0]):
+                states[n, 0, b] = 0
+
+
+@njit(**INNER)
+def read_states(states, b0, size, path):
+    """States (B, N) of a block into the first slot."""
+    for n in range(path.shape[0]):
+        for b in range(size):
+            path[n, 0, b] = states[b0 + b, n]
+
+
+@njit(**INNER)
+def write_states(path, slot, b0, size, states):
+    for b in range(size):
+        for n in range(path.shape[0]):
+            states[b0 + b, n] = path[n, slot, b]
+
+
+@njit(**INNER)
+def keep_states(path, slot, b0, size, kept, t):
+    for n in range(path.shape[0]):
+        for b in range(size):
+            kept[t, n, b0 + b] = path[n, slot, b]
+
+
+@njit(**INNER)
+def kept_states(kept, t, b0, size, path):
+    for n in range(path.shape[0]):
+        for b in range(size):
+            path[n, 0, b] = kept[t, n, b0 + b]
+
+
+@njit(**INNER)
 def emit(path, slot, mapping, outputs, b0, t, size):
     """The motor neurons through the output mapping."""
     output_w, output_b = mapping
@@ -318,7 +355,7 @@ def emit(path, slot, mapping, outputs, b0, t, size):
 # -- and their gradients
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def emit_back(d_outputs, b0, t, size, path, active, unfolds, mapping, dv, d_mapping):
     """Adds the gradient of the motor neurons, and that of the mapping."""
     output_w, _ = mapping
@@ -330,7 +367,7 @@ def emit_back(d_outputs, b0, t, size, path, active, unfolds, mapping, dv, d_mapp
             dv[m, 0, b] += g * output_w[m] if len(output_w) > 0 else g
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def divide_back(path, k, delta, cm, sums, dv, d_sums, d_driven, d_cm, d_delta):
     """From the gradient after a solver step, those of I and G; `dv` becomes that before it, but for the synapses."""
     lanes = len(delta)
@@ -349,7 +386,7 @@ def divide_back(path, k, delta, cm, sums, dv, d_sums, d_driven, d_cm, d_delta):
             dv[n, 0, b] = g * c
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def conduct_back(k, synapses, sigma, opened, d_sums, dx):
     """Adds the gradient of the sources."""
     source, start, constants = synapses
@@ -363,7 +400,7 @@ def conduct_back(k, synapses, sigma, opened, d_sums, dx):
                 dx[j, 0, b] += slope * (s - s * s) * (we * d_sums[0, n, k, b] + w * d_sums[1, n, k, b])
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def synapses_back(x, synapses, opened, d_sums, d_synapses):
     """Adds the sums of `synapse_gradients`, over slots and lanes at once: x (N, K L or more), the others (., K L)."""
     source, start, constants = synapses
@@ -387,7 +424,7 @@ def synapses_back(x, synapses, opened, d_sums, d_synapses):
             d_synapses[e, 3] += of_conductance
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def neurons_back(gleak, vleak, d_driven, d_cm, d_neurons):
     """Adds the gradients of cm, gleak and vleak."""
     for n in range(len(gleak)):
@@ -402,7 +439,7 @@ def neurons_back(gleak, vleak, d_driven, d_cm, d_neurons):
         d_neurons[2, n] += gleak[n] * of_current
 
 
-@register_jitable(**FLAGS)
+@njit(**INNER)
 def read_step_back(inputs, mapping, b0, t, unfolds, active, dx, d_delta, d_inputs, d_times, d_mapping):
     """Gradients of inputs, the input mapping and times; zeros where a step is not valid."""
     input_w, _ = mapping
@@ -442,12 +479,12 @@ def forward_blocks(
         delta, rows = np.ones(lanes, dtype), (np.empty(lanes, dtype), np.empty(lanes, dtype))
         driven, held = np.empty((neurons, 2, lanes), dtype), np.empty((neurons, 1, lanes), dtype)
         active = np.empty(size, np.bool_)
-        path[:, 0, :size] = first[b0 : b0 + size].T
+        read_states(first, b0, size, path)
         now = 0
         for t in range(steps):
             reset(path, now, resets, b0, t, size)
             if kept.shape[0] > 0:
-                kept[t, :, b0 : b0 + size] = path[:, now, :size]
+                keep_states(path, now, b0, size, kept, t)
             number = read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active)
             if number > 0:
                 copy_inactive(path, now, held, 0, active)
@@ -458,7 +495,7 @@ def forward_blocks(
                 copy_inactive(held, 0, path, now, active)
             if sequences or t == steps - 1:
                 emit(path, now, (output_w, output_b), outputs, b0, t if sequences else 0, size)
-        final[b0 : b0 + size] = path[:, now, :size].T
+        write_states(path, now, b0, size, final)
 
 
 @njit(**KERNEL)
@@ -488,9 +525,9 @@ def backward_blocks(
         )
         dv, dx = np.zeros((neurons, 1, lanes), dtype), np.empty((features, 1, lanes), dtype)
         active = np.empty(size, np.bool_)
-        dv[:, 0, :size] = d_final[b0 : b0 + size].T
+        read_states(d_final, b0, size, dv)
         for t in range(steps - 1, -1, -1):
-            path[:, 0, :size] = kept[t, :, b0 : b0 + size]
+            kept_states(kept, t, b0, size, path)
             number = read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active)
             if number > 0:
                 drive(x, gleak, vleak, epsilon, sensory, rows, driven, sensory_opened)
@@ -501,12 +538,10 @@ def backward_blocks(
                     d_outputs, b0, t if sequences else 0, size, path, active, unfolds, (output_w, output_b), dv,
                     d_output_mapping,
                 )  # fmt: skip
-            d_driven[:], d_cm[:], d_delta[:], dx[:] = 0, 0, 0, 0
+            d_driven.fill(0), d_cm.fill(0), d_delta.fill(0), dx.fill(0)
             if number > 0:
                 copy_inactive(dv, 0, held, 0, active)
-                for b in range(size):
-                    if not active[b]:
-                        dv[:, 0, b] = 0
+                clear_inactive(dv, active)
                 for k in range(unfolds - 1, -1, -1):
                     divide_back(path, k, delta, cm, sums, dv, d_sums, d_driven, d_cm, d_delta)
                     conduct_back(k, synapses, sigma, opened, d_sums, dv)
@@ -525,4 +560,4 @@ def backward_blocks(
                 inputs, (input_w, input_b), b0, t, unfolds, active, dx, d_delta, d_inputs, d_times, d_input_mapping
             )
             reset(dv, 0, resets, b0, t, size)
-        d_first[b0 : b0 + size] = dv[:, 0, :size].T
+        write_states(dv, 0, b0, size, d_first)

@@ -33,6 +33,12 @@ def register_backend(name: str, ops: ModuleType, training: ModuleType, native: t
         ops.random_set_seed(seed)
 
 
+def register_sequences(name: str, sequences: ModuleType) -> None:
+    """Binds the runs of cells over whole sequences that a backend has kernels for."""
+    for op in ("ltc_sequence", "cfc_sequence"):
+        NCPSBackend.register_op(name, op, getattr(sequences, op))
+
+
 def as_array(x: Any, framework: str, narrow: bool = True) -> np.ndarray:
     """NumPy array of numbers, lists and arrays: Python floats become float32, integers int32 where `narrow` is set.
 

@@ -1,6 +1,11 @@
 """The numpy backend."""
 
-from ncps.backends.common import register_backend
+from ncps.backends.common import register_backend, register_sequences
+from ncps.backends.kernels.sequences import wanted
 from ncps.backends.numpy import module, ops, training
 
 register_backend("numpy", ops, training, module.NumpyLayer)
+if wanted():
+    from ncps.backends.numpy import sequences
+
+    register_sequences("numpy", sequences)

@@ -623,7 +623,9 @@ class ByHand(torch.autograd.Function):
         ctx.call, *leaves = inputs
         known = [*leaves, *output]
         ctx.mark_non_differentiable(*output[ctx.call.outputs :])
-        ctx.save_for_backward(*(known[place] for place in ctx.call.places if place is not None), *(leaves if ctx.call.fresh else ()))
+        ctx.save_for_backward(
+            *(known[place] for place in ctx.call.places if place is not None), *(leaves if ctx.call.fresh else ())
+        )
 
     @staticmethod
     def backward(ctx, *cotangents):

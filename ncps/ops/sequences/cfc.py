@@ -84,6 +84,14 @@ def cfc_sequence(
 
     Source: Hasani et al., Nature Machine Intelligence 2022 (arXiv 2106.13898), eq. 3 and 4.
     """
+    functions = cfc_functions(mode, backbone_activation, head_activation, every)
+    return custom_gradient(*functions)(inputs, initial, times, valid, resets, layers)
+
+
+def cfc_functions(
+    mode: str, backbone_activation: str | None, head_activation: str | None, every: bool
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """The run of `cfc_sequence`, the same with what the backward pass needs, and the backward pass."""
 
     def begun(args: Any) -> CfCRun:
         return CfCRun(args, mode, ACTIVATIONS[backbone_activation], ACTIVATIONS[head_activation], every)
@@ -100,7 +108,7 @@ def cfc_sequence(
         args, kept = kept
         return begun(args).backward(kept, *upstream)
 
-    return custom_gradient(function, forward, backward)(inputs, initial, times, valid, resets, layers)
+    return function, forward, backward
 
 
 class Kept(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ncps import tree
@@ -15,6 +16,7 @@ from ncps.ops.reductions import sum
 from ncps.ops.shapes import pad, swapaxes, transpose
 
 Tree = Any
+Functions = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 
 
 class LTCWeights(NamedTuple):
@@ -46,8 +48,10 @@ class Synapses(NamedTuple):
 
     source: Tensor  # (E,)
     target: Tensor
+    start: Tensor  # (N + 1,), those of neuron n are the synapses from start[n] to start[n + 1]
     sensory_source: Tensor  # (Es,)
     sensory_target: Tensor
+    sensory_start: Tensor
 
 
 @composite
@@ -91,6 +95,12 @@ def ltc_sequence(
 
     Source: Hasani et al., AAAI 2021 (arXiv 2006.04439), eq. 3.
     """
+    functions = ltc_functions(synapses, unfolds, epsilon, motors, every)
+    return custom_gradient(*functions)(inputs, initial, times, valid, resets, weights)
+
+
+def ltc_functions(synapses: Synapses, unfolds: int, epsilon: float, motors: int, every: bool) -> Functions:
+    """The run of `ltc_sequence`, the same with what the backward pass needs, and the backward pass."""
 
     def begun(args: Any) -> LTCRun:
         return LTCRun(args, synapses, unfolds, epsilon, motors, every)
@@ -107,7 +117,7 @@ def ltc_sequence(
         args, kept = kept
         return begun(args).backward(kept, upstream)
 
-    return custom_gradient(function, forward, backward)(inputs, initial, times, valid, resets, weights)
+    return function, forward, backward
 
 
 class Gates:

@@ -1,0 +1,224 @@
+"""The kernels behind the ops for whole sequences: their arguments are those of the ops, as lists of NumPy arrays.
+
+What the ops take as a tree, time first, the kernels take as arrays, batch first, and empty ones for None. Views of what
+users gave come back into their order, so that nothing is copied.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any
+Arrays = list[Array]
+Tree = Any
+
+NO_FLAGS = np.zeros((0, 0), bool)
+EMPTY = np.zeros(0, np.float32)
+TYPES = ("float32", "float64")
+
+
+def wanted() -> bool:
+    """Whether numba is installed, and not forbidden by ``NCPS_FAST=0``."""
+    return os.environ.get("NCPS_FAST", "1") != "0" and importlib.util.find_spec("numba") is not None
+
+
+@functools.cache
+def kernel(name: str) -> Any:
+    """A module of kernels; numba, which takes a second to import, is imported with the first."""
+    return importlib.import_module(f"ncps.backends.kernels.{name}")
+
+
+def batch_first(x: Array) -> Array:
+    """(T, B, ...) as (B, T, ...)."""
+    return np.ascontiguousarray(x.swapaxes(0, 1))
+
+
+def elapsed(times: Array) -> Array:
+    """A scalar, (T, 1, 1) or (T, B, 1) as (1, 1), (1, T) or (B, T)."""
+    return times.reshape(1, 1) if times.ndim == 0 else np.ascontiguousarray(times[..., 0].T)
+
+
+def like_elapsed(d_times: Array, times: Array) -> Array:
+    """Gradients (1, 1), (1, T) or (B, T) in the shape of the times that users gave."""
+    return d_times.reshape(()) if times.ndim == 0 else d_times.T[..., None]
+
+
+def flags(x: Array | None) -> Array:
+    """(T, B, 1), or None, as (B, T) or (0, 0)."""
+    return NO_FLAGS if x is None else np.ascontiguousarray(x[..., 0].T)
+
+
+def of_time(x: Array, every: bool) -> Array:
+    """Outputs of all steps (B, T, M), time first, or those of the last as they are."""
+    return x.swapaxes(0, 1) if every else x
+
+
+class LTCProgram(NamedTuple):
+    """The run of `ops.ltc_sequence` with these options, as functions of the arrays of its other arguments, in order."""
+
+    unfolds: int
+    epsilon: float
+    motors: int
+    every: bool
+
+    results = 2  # outputs and last state; what follows is for the backward pass
+
+    @classmethod
+    def of(cls, args: tuple[Any, ...]) -> tuple[LTCProgram, list[Any]]:
+        """The program for a call of the op, and the tensors that it takes; None where there is none."""
+        *tensors, weights, synapses, unfolds, epsilon, motors, every = args
+        wiring = synapses.source, synapses.start, synapses.sensory_source, synapses.sensory_start
+        return cls(unfolds, epsilon, motors, every), [*tensors, *weights, *wiring]
+
+    def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
+        """Those of the kernels."""
+        inputs, initial, times, valid, resets, *others = arrays
+        empty = np.zeros(0, inputs.dtype)
+        weights = [empty if x is None else x for x in others[:-4]]
+        return (
+            batch_first(inputs),
+            np.ascontiguousarray(initial),
+            elapsed(times),
+            flags(valid),
+            flags(resets),
+            kernel("ltc").Weights(*weights),
+            kernel("ltc").Wiring(*others[-4:]),
+            *self,
+        )
+
+    def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
+        """Outputs (B, T, M) or (B, M), last state, and where it is asked for what `backward` needs."""
+        outputs, final, kept = kernel("ltc").forward(*self.arguments(arrays), keep, threads)
+        return [outputs, final, kept] if keep else [outputs, final]
+
+    def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:
+        """Gradients of inputs (B, T, F), first state, times and weights."""
+        d_outputs, d_final = upstream
+        d_outputs = batch_first(d_outputs) if self.every else np.ascontiguousarray(d_outputs)
+        d_inputs, d_first, d_times, d_weights = kernel("ltc").backward(
+            d_outputs, np.ascontiguousarray(d_final), *self.arguments(arrays), *kept, threads
+        )
+        return [d_inputs, d_first, like_elapsed(d_times, arrays[2]), *d_weights]
+
+    def outcome(self, results: list[Any]) -> tuple[Any, Any]:
+        """What the op returns."""
+        outputs, final = results
+        return (outputs.swapaxes(0, 1) if self.every else outputs), final
+
+    def gradients(self, args: tuple[Any, ...], found: list[Any]) -> Tree:
+        """Gradients of the op's arguments, from those that `backward` returns."""
+        d_inputs, d_first, d_times, *d_weights = found
+        each = [None if w is None else d for w, d in zip(args[-1], d_weights, strict=True)]
+        return d_inputs.swapaxes(0, 1), d_first, d_times, None, None, type(args[-1])(*each)
+
+    def shapes(self, shapes: list[Any], keep: bool) -> list[Any]:
+        """Those of the results of `forward`, by those of the arrays."""
+        (steps, batch, _), (_, neurons), *_ = shapes
+        outputs = (batch, steps, self.motors) if self.every else (batch, self.motors)
+        return [outputs, (batch, neurons), *([(steps, neurons, batch)] if keep else [])]
+
+    def gradient_shapes(self, shapes: list[Any]) -> list[Any]:
+        """Those of the results of `backward`."""
+        (steps, batch, features), initial, times, _, _, *weights = shapes
+        return [(batch, steps, features), initial, times, *(w or (0,) for w in weights[:-4])]
+
+
+class CfCProgram(NamedTuple):
+    """The run of `ops.cfc_sequence`, see `LTCProgram`; `maps` is the number of linear maps of each layer."""
+
+    mode: str
+    backbone_activation: str | None
+    head_activation: str | None
+    every: bool
+    maps: tuple[int, ...]
+
+    @property
+    def results(self) -> int:
+        """Outputs, and the last states of all layers."""
+        return 1 + len(self.maps)
+
+    @classmethod
+    def of(cls, args: tuple[Any, ...]) -> tuple[CfCProgram, list[Any]]:
+        """The program for a call of the op, and the tensors that it takes; None where there is none."""
+        inputs, initial, times, valid, resets, layers, mode, backbone, head, every = args
+        program = cls(mode, backbone, head, every, tuple(len(layer.maps) for layer in layers))
+        weights = [x for layer in layers for x in (*(x for pair in layer.maps for x in pair), layer.w_tau, layer.A)]
+        return program, [inputs, times, valid, resets, *initial, *weights]
+
+    def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
+        """Those of the kernels."""
+        inputs, times, valid, resets, *others = arrays
+        initial, weights = others[: len(self.maps)], iter(others[len(self.maps) :])
+        layers = []
+        for count in self.maps:
+            *backbone, heads = [(next(weights), next(weights)) for _ in range(count)]
+            tau = next(weights), next(weights)
+            layers.append(kernel("cfc").Layer(tuple(backbone), heads, () if tau[0] is None else tau))
+        options = self.mode, self.backbone_activation, self.head_activation, self.every
+        return batch_first(inputs), tuple(initial), elapsed(times), flags(valid), flags(resets), tuple(layers), *options
+
+    def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
+        """Outputs (B, T, H) or (B, H), last states, and where it is asked for what `backward` needs."""
+        outputs, final, kept = kernel("cfc").forward(*self.arguments(arrays), keep, threads)
+        return [outputs, *final, *([kept.values, np.array(threads)] if keep else [])]
+
+    def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:
+        """Gradients of inputs (B, T, F), times, first states and weights."""
+        d_outputs, *d_final = upstream
+        (steps, batch, _), (values, threads) = arrays[0].shape, kept
+        work = batch * steps * self.plan([None if x is None else x.shape for x in arrays], arrays[0].dtype).work
+        parts = kernel("pool").ranges(batch, work, int(threads))
+        d_outputs = batch_first(d_outputs) if self.every else np.ascontiguousarray(d_outputs)
+        d_inputs, d_first, d_times, d_layers = kernel("cfc").backward(
+            d_outputs, d_final, *self.arguments(arrays), kernel("cfc").Kept(values, parts), int(threads)
+        )
+        weights = [
+            x for layer in d_layers for x in (*(x for pair in layer.maps for x in pair), *(layer.tau or (EMPTY, EMPTY)))
+        ]
+        return [d_inputs, like_elapsed(d_times, arrays[1]), *d_first, *weights]
+
+    def outcome(self, results: list[Any]) -> tuple[Any, Any]:
+        """What the op returns."""
+        outputs, *final = results
+        return (outputs.swapaxes(0, 1) if self.every else outputs), tuple(final)
+
+    def gradients(self, args: tuple[Any, ...], found: list[Any]) -> Tree:
+        """Gradients of the op's arguments, from those that `backward` returns."""
+        d_inputs, d_times, *others = found
+        count, layers = len(self.maps), args[-1]
+        weights = iter(others[count:])
+        d_layers = []
+        for layer in layers:
+            maps = tuple((next(weights), next(weights)) for _ in layer.maps)
+            tau = next(weights), next(weights)
+            d_layers.append(type(layer)(maps, *((None, None) if layer.w_tau is None else tau)))
+        return d_inputs.swapaxes(0, 1), tuple(others[:count]), d_times, None, None, tuple(d_layers)
+
+    def shapes(self, shapes: list[Any], keep: bool) -> list[Any]:
+        """Those of the results of `forward`, by those of the arrays."""
+        (steps, batch, _), *_ = shapes
+        final = shapes[4 : 4 + len(self.maps)]
+        outputs = (batch, steps, final[-1][-1]) if self.every else final[-1]
+        kept = [(batch * steps * self.plan(shapes, "float32").values,), ()]
+        return [outputs, *final, *(kept if keep else [])]
+
+    def plan(self, shapes: list[Any], dtype: Any) -> Any:
+        """The kernels' tables for these shapes."""
+        weights, maps = iter(shapes[4 + len(self.maps) :]), []
+        for count in self.maps:
+            maps.append(tuple((next(weights), next(weights))[0] for _ in range(count)))
+            _, _ = next(weights), next(weights)
+        folded = self.mode != "pure" and all(n == 1 for n in shapes[1])
+        options = self.mode, self.backbone_activation, self.head_activation, folded, True, np.dtype(dtype)
+        return kernel("cfc").plan_of(shapes[0][-1], tuple(maps), *options)
+
+    def gradient_shapes(self, shapes: list[Any]) -> list[Any]:
+        """Those of the results of `backward`."""
+        (steps, batch, features), times, _, _, *others = shapes
+        return [(batch, steps, features), times, *(x or (0,) for x in others)]

@@ -1,0 +1,151 @@
+"""The ops for whole sequences on CPU tensors, through the kernels: operators that torch's compiler need not look into."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+
+import torch
+
+from ncps import tree
+from ncps.backends.kernels.sequences import TYPES, CfCProgram, LTCProgram
+from ncps.backends.torch.ops import custom_gradient
+from ncps.ops.dispatch import COMPOSITES
+from ncps.ops.sequences.cfc import cfc_functions
+from ncps.ops.sequences.ltc import ltc_functions
+
+Tensors = Sequence[torch.Tensor | None]
+PROGRAMS = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
+FUNCTIONS = {
+    "ltc_sequence": lambda args: ltc_functions(*args[6:]),
+    "cfc_sequence": lambda args: cfc_functions(*args[6:]),
+}
+STATIC = {"ltc_sequence": 6, "cfc_sequence": 6}  # arguments of the ops that are trees of tensors with gradients
+
+
+@functools.cache
+def program_of(name, options):
+    """The program of an op, from the text that operators can take."""
+    options = [tuple(x) if isinstance(x, list) else x for x in json.loads(options)]
+    return PROGRAMS[name](*options)
+
+
+def arrays(tensors):
+    return [None if x is None else x.detach().numpy() for x in tensors]
+
+
+def tensors(results):
+    return [torch.from_numpy(x) for x in results]
+
+
+def shapes(tensors):
+    return [None if x is None else tuple(x.shape) for x in tensors]
+
+
+def empty(shapes, like):
+    return [like.new_empty(shape) for shape in shapes]
+
+
+@torch.library.custom_op("ncps::sequence", mutates_args=(), device_types="cpu")
+def sequence(name: str, options: str, inputs: Sequence[torch.Tensor | None], keep: bool) -> list[torch.Tensor]:
+    return tensors(program_of(name, options).forward(arrays(inputs), keep, torch.get_num_threads()))
+
+
+@sequence.register_fake
+def _(name, options, inputs, keep):
+    return empty(program_of(name, options).shapes(shapes(inputs), keep), inputs[0])
+
+
+@torch.library.custom_op("ncps::sequence_backward", mutates_args=(), device_types="cpu")
+def sequence_backward(
+    name: str,
+    options: str,
+    inputs: Sequence[torch.Tensor | None],
+    kept: Sequence[torch.Tensor],
+    upstream: Sequence[torch.Tensor],
+) -> list[torch.Tensor]:
+    program = program_of(name, options)
+    return tensors(program.backward(arrays(inputs), arrays(kept), arrays(upstream), torch.get_num_threads()))
+
+
+@sequence_backward.register_fake
+def _(name, options, inputs, kept, upstream):
+    return empty(program_of(name, options).gradient_shapes(shapes(inputs)), inputs[0])
+
+
+def one_by_one(operator):
+    """The rule of vmap: one element of the mapped axis after the other."""
+
+    def rule(info, in_dims, *args):
+        leaves, structure = tree.flatten(args)
+        dims = [d for d in flat_dims(in_dims, args)]
+
+        def at(i):
+            return [x if d is None else x.select(d, i).contiguous() for x, d in zip(leaves, dims, strict=True)]
+
+        results = [operator(*tree.unflatten(structure, at(i))) for i in range(info.batch_size)]
+        stacked = [torch.stack(each) for each in zip(*results, strict=True)]
+        return stacked, [0] * len(stacked)
+
+    return rule
+
+
+def flat_dims(dims, args):
+    for d, arg in zip(dims, args, strict=True):
+        if isinstance(arg, (list, tuple)):
+            inner = d if isinstance(d, (list, tuple)) else [d] * len(arg)
+            yield from (one for one, x in zip(inner, arg, strict=True) if x is not None)
+        else:
+            yield d
+
+
+for one in (sequence, sequence_backward):
+    one.register_vmap(one_by_one(one))
+
+
+def usable(tensors):
+    """Whether the kernels take these."""
+    first = tensors[0]
+    return (
+        first.dtype in (torch.float32, torch.float64)
+        and not torch.compiler.is_exporting()
+        and all(
+            x is None or (x.device.type == "cpu" and (x.dtype == first.dtype or not x.is_floating_point()))
+            for x in tensors
+        )
+    )
+
+
+def fused(name):
+    """The op `name` by kernels where they can, else by its own body."""
+
+    def op(*args):
+        program, given = PROGRAMS[name].of(args)
+        if not usable(given):
+            return COMPOSITES[name](*args)
+        options, static, count = json.dumps(program), args[STATIC[name] :], program.results
+
+        def taken(args):
+            return PROGRAMS[name].of((*args, *static))[1]
+
+        def function(*args):
+            return program.outcome(sequence(name, options, taken(args), False))
+
+        def forward(*args):
+            results = sequence(name, options, taken(args), True)
+            return program.outcome(results[:count]), (args, results[count:])
+
+        def backward(residuals, upstream):
+            args, kept = residuals
+            outputs, final = upstream
+            upstream = [outputs, *tree.flatten(final)[0]]
+            return program.gradients(args, sequence_backward(name, options, taken(args), kept, upstream))
+
+        again = FUNCTIONS[name](args)[1:]
+        return custom_gradient(function, forward, backward, again)(*args[: STATIC[name]])
+
+    return op
+
+
+ltc_sequence, cfc_sequence = map(fused, PROGRAMS)

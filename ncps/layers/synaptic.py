@@ -111,8 +111,8 @@ class SynapticCell(WiredCell, ODECell):
                 self.add(prefix + name, len(synapses.source), self.synapse_initializer(prefix + name, synapses))
             setattr(self, f"_{prefix}source", self.make_buffer(synapses.source))
             setattr(self, f"_{prefix}target", self.make_buffer(synapses.target))
-            start = np.searchsorted(synapses.target, np.arange(wiring.units + 1))
-            setattr(self, f"_{prefix}start", self.make_buffer(start.astype(np.int32)))
+            begin = np.searchsorted(synapses.target, np.arange(wiring.units + 1))
+            setattr(self, f"_{prefix}start", self.make_buffer(begin.astype(np.int32)))
         for name, mapping, size in (
             ("input", self.input_mapping, wiring.input_dim),
             ("output", self.output_mapping, wiring.output_dim),

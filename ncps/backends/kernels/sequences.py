@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,7 +66,10 @@ class LTCProgram(NamedTuple):
     motors: int
     every: bool
 
-    results = 2  # outputs and last state; what follows is for the backward pass
+    @property
+    def results(self) -> int:
+        """Number of results besides what `backward` needs: outputs and last state."""
+        return 2
 
     @classmethod
     def of(cls, args: tuple[Any, ...]) -> tuple[LTCProgram, list[Any]]:

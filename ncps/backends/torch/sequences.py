@@ -1,4 +1,4 @@
-"""The ops for whole sequences on CPU tensors, through the kernels: operators that torch's compiler need not look into."""
+"""The ops for whole sequences on CPU tensors, through the kernels, which torch's compiler takes as they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 
 from ncps import tree
-from ncps.backends.kernels.sequences import TYPES, CfCProgram, LTCProgram
+from ncps.backend import captured
+from ncps.backends.kernels.sequences import CfCProgram, LTCProgram
 from ncps.backends.torch.ops import custom_gradient
 from ncps.ops.dispatch import COMPOSITES
 from ncps.ops.sequences.cfc import cfc_functions
@@ -22,6 +23,11 @@ FUNCTIONS = {
     "cfc_sequence": lambda args: cfc_functions(*args[6:]),
 }
 STATIC = {"ltc_sequence": 6, "cfc_sequence": 6}  # arguments of the ops that are trees of tensors with gradients
+
+
+@torch.compiler.assume_constant_result  # the compiler would trace how json does it
+def text_of(*options):
+    return json.dumps(options)
 
 
 @functools.cache
@@ -79,7 +85,7 @@ def one_by_one(operator):
 
     def rule(info, in_dims, *args):
         leaves, structure = tree.flatten(args)
-        dims = [d for d in flat_dims(in_dims, args)]
+        dims = list(flat_dims(in_dims, args))
 
         def at(i):
             return [x if d is None else x.select(d, i).contiguous() for x, d in zip(leaves, dims, strict=True)]
@@ -124,7 +130,7 @@ def fused(name):
         program, given = PROGRAMS[name].of(args)
         if not usable(given):
             return COMPOSITES[name](*args)
-        options, static, count = json.dumps(program), args[STATIC[name] :], program.results
+        options, static, count = text_of(*program), args[STATIC[name] :], program.results
 
         def taken(args):
             return PROGRAMS[name].of((*args, *static))[1]
@@ -142,7 +148,7 @@ def fused(name):
             upstream = [outputs, *tree.flatten(final)[0]]
             return program.gradients(args, sequence_backward(name, options, taken(args), kept, upstream))
 
-        again = FUNCTIONS[name](args)[1:]
+        again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
         return custom_gradient(function, forward, backward, again)(*args[: STATIC[name]])
 
     return op

@@ -12,7 +12,7 @@ import numpy as np
 from ncps import seeds, tree
 from ncps.backend import NCPSBackend
 from ncps.errors import UnsupportedOperationError
-from ncps.ops.dispatch import PRIMITIVES
+from ncps.ops.dispatch import COMPOSITES, PRIMITIVES
 
 Function = Callable[..., Any]
 NUMBERS = (bool, int, float, np.generic)
@@ -25,6 +25,9 @@ def register_backend(name: str, ops: ModuleType, training: ModuleType, native: t
     """Binds what the modules of a backend define."""
     for op in PRIMITIVES:
         NCPSBackend.register_op(name, op, getattr(ops, op))
+    for op in COMPOSITES:  # of these, a backend may have its own
+        if hasattr(ops, op):
+            NCPSBackend.register_op(name, op, getattr(ops, op))
     for function in TRAINING:
         if hasattr(training, function):
             NCPSBackend.register_op(name, function, getattr(training, function))

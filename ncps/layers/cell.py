@@ -10,6 +10,7 @@ from ncps import ops, tree
 from ncps.backend import training_mode
 from ncps.layers.layer import Layer, Tensor
 from ncps.layers.time import check_elapsed, different, like_inputs, step_timespan
+from ncps.ops.dispatch import is_replaced
 
 Tree = Any
 
@@ -55,6 +56,7 @@ class Cell(Layer):
     state_size: Any
     output_size: Any
     parallel = False  # whether the cell can run all steps at once, see `all_steps`
+    sequence_op: str | None = None  # the op that `whole_sequence` is
     recomputes = False  # whether the backward pass computes a step again instead of keeping its inner results
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -81,6 +83,10 @@ class Cell(Layer):
         return zeros_beside(inputs, self.state_size)
 
     # -- for sequences; a cell that defines `call` only is run as it is
+
+    def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
+        """`call` with arguments that were checked: the timespan a scalar tensor or (B, 1)."""
+        return self.call(inputs, states, timespan=timespan)
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """What every step uses, computed once for a sequence: weights, in the form in which the steps use them.
@@ -239,11 +245,18 @@ class HoistingCell(Cell):
             The output (B, output_size) and the new state, in the structure of `states`.
         """
         with training_mode(training):
-            constants = self.constants(timespan if len(timespan.shape) == 0 else None)
-            packed = self.step(
-                self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants
-            )
-            return self.readout(self.emit(packed), constants), self.unpack_state(packed)
+            return self.advance(inputs, states, timespan)
+
+    def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
+        """The output and the state after one step; by the op for whole sequences, where the backend has its own."""
+        if self.sequence_op is not None and is_replaced(self.sequence_op):
+            time = timespan if len(timespan.shape) == 0 else timespan[None]
+            result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
+            if result is not None:
+                return result
+        constants = self.constants(timespan if len(timespan.shape) == 0 else None)
+        packed = self.step(self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants)
+        return self.readout(self.emit(packed), constants), self.unpack_state(packed)
 
 
 def zeros_beside(inputs: Tensor, sizes: Tree) -> Tree:
@@ -292,6 +305,8 @@ def checked_state(cell: Cell, state: Tree, inputs: Tensor, batched: bool = True)
     Raises:
         ValueError: its structure or a shape does not fit the cell.
     """
+    if fits_as_it_is(cell.state_size, state, inputs):
+        return state
     leaves, structure = tree.flatten(state)
     sizes, expected = tree.flatten(cell.state_size)
     if as_lists(structure) not in (as_lists(expected), [tree.LEAF] * len(sizes)):
@@ -310,6 +325,16 @@ def checked_state(cell: Cell, state: Tree, inputs: Tensor, batched: bool = True)
                 f"Expected a state (B, {size}) with B = {inputs.shape[0]}. Received: shape {tuple(leaf.shape)}"
             )
     return tree.unflatten(expected, leaves)
+
+
+def fits_as_it_is(size: Any, state: Tree, inputs: Tensor) -> bool:
+    """Whether a single state is a tensor (B, size) of the type of `inputs` already, as where steps follow one another."""
+    return (
+        isinstance(size, int)
+        and type(state) is type(inputs)
+        and state.dtype == inputs.dtype
+        and tuple(state.shape) == (inputs.shape[0], size)
+    )
 
 
 def as_lists(structure: Any) -> Any:

@@ -55,6 +55,8 @@ class CfCCell(HoistingCell):
         (5, 8)
     """
 
+    sequence_op = "cfc_sequence"
+
     def __init__(
         self,
         units: int,
@@ -226,6 +228,8 @@ class WiredCfCCell(WiredCell):
         >>> output.shape, state.shape
         ((5, 2), (5, 8))
     """
+
+    sequence_op = "cfc_sequence"
 
     def __init__(
         self,

@@ -70,12 +70,19 @@ class LTCCell(SynapticCell):
     gleak: Tensor  # (N,) leak conductance
     vleak: Tensor  # (N,) leak potential
     cm: Tensor  # (N,) membrane capacitance
-    # w, mu, sigma, erev (E,) and sensory_w ... of the synapses; input_w, input_b (F,); output_w, output_b
+    sigma: Tensor  # (E,) slopes of the synapses
+    mu: Tensor  # (E,) half-open potentials
+    erev: Tensor  # (E,) reversal potentials
+    sensory_sigma: Tensor  # (Es,) the same of the sensory synapses
+    sensory_mu: Tensor
+    sensory_erev: Tensor
+    # w, sensory_w; where there are mappings input_w, input_b (F,), output_w, output_b (M,)
 
     neuron_weights = ("gleak", "vleak", "cm")
     synapse_weights = ("sigma", "mu", "w", "erev")
     non_negative = ("gleak", "cm", "w", "sensory_w")
     direction = "erev"
+    sequence_op = "ltc_sequence"
     ranges: ClassVar[Ranges] = {**SynapticCell.ranges, "cm": (0.4, 0.6)}
 
     def __init__(
@@ -136,24 +143,21 @@ class LTCCell(SynapticCell):
         if self.solver != SEMI_IMPLICIT:
             return None
         check_features(self, inputs, self.wiring.input_dim)
-        names = ops.Synapses(*(getattr(self, f"_{name}") for name in ops.Synapses._fields))
+        inner, sensory = (
+            (self._source, self._target, self._start),
+            (self._sensory_source, self._sensory_target, self._sensory_start),
+        )
         return ops.ltc_sequence(
-            inputs, state, times, valid, resets, self.weights_of_sequence(), names, self.unfolds, self.epsilon,
-            self.wiring.output_dim, every,
+            inputs, state, times, valid, resets, self.weights_of_sequence(), ops.Synapses(*inner, *sensory),
+            self.unfolds, self.epsilon, self.wiring.output_dim, every,
         )  # fmt: skip
 
     def weights_of_sequence(self) -> ops.LTCWeights:
         """The weights as the op wants them."""
-        return ops.LTCWeights(
-            *(
-                self.positive(name)
-                if name in self.non_negative
-                else None
-                if not hasattr(self, name)
-                else ops.convert_to_tensor(getattr(self, name))
-                for name in ops.LTCWeights._fields
-            )
-        )
+        cm, gleak, w, sensory_w = map(self.positive, ("cm", "gleak", "w", "sensory_w"))
+        mappings = [getattr(self, name, None) for name in ("input_w", "input_b", "output_w", "output_b")]
+        inner = cm, gleak, self.vleak, self.sigma, self.mu, w, self.erev
+        return ops.LTCWeights(*inner, self.sensory_sigma, self.sensory_mu, sensory_w, self.sensory_erev, *mappings)
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Current, conductance and capacitance of the neurons (N, B) at the potentials x."""

@@ -13,7 +13,7 @@ from ncps.backend import training_mode
 from ncps.layers.cell import Cell, Tree, check_cell, check_rank, checked_state
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Layer, Shape, Tensor, check_size, constructor_arguments
-from ncps.layers.time import check_elapsed, different, on_host, sequence_timespans
+from ncps.layers.time import check_elapsed, different, on_host, sequence_timespans, step_timespan
 
 SEQUENCE_RANK = 3
 SEQUENCE_OPTIONS = (
@@ -263,7 +263,8 @@ class RNN(Layer):
                 state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
             if on_host(timespan):
                 self.cell.check_step_size(timespan)
-            output, state = self.cell(inputs, state, timespan=timespan)
+            check_elapsed(self, "timespan", timespan)
+            output, state = self.cell.advance(inputs, state, step_timespan(timespan, inputs))
             return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:

@@ -68,6 +68,11 @@ def composite(body: F) -> F:
     return dispatcher(name, body)
 
 
+def is_replaced(name: str) -> bool:
+    """Whether the active backend binds a body of its own to the composite op `name`."""
+    return NCPSBackend.active_ops()[name] is not COMPOSITES[name]
+
+
 def keeps_functions(op: F) -> F:
     """Captures the backend in every function given to `op`: the framework may call it after the scope has ended."""
 

@@ -19,7 +19,6 @@ Tree = Any
 
 NO_FLAGS = np.zeros((0, 0), bool)
 EMPTY = np.zeros(0, np.float32)
-TYPES = ("float32", "float64")
 
 
 def wanted() -> bool:

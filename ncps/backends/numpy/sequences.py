@@ -6,8 +6,11 @@ import functools
 
 import numpy as np
 
-from ncps.backends.kernels.sequences import TYPES, CfCProgram, LTCProgram
+from ncps.backends.kernels.sequences import CfCProgram, LTCProgram
 from ncps.ops.dispatch import COMPOSITES
+
+TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
+OTHERS = {np.dtype(bool), np.dtype(np.int32)}  # of masks and indices
 
 
 @functools.cache
@@ -20,10 +23,8 @@ def threads():
 
 def usable(arrays):
     """Whether the kernels take these."""
-    dtype = arrays[0].dtype
-    return dtype.name in TYPES and all(
-        x is None or (isinstance(x, np.ndarray) and (x.dtype == dtype or x.dtype.kind != "f")) for x in arrays
-    )
+    found = {x.dtype for x in arrays if x is not None} - OTHERS
+    return len(found) == 1 and found <= TYPES
 
 
 def fused(name, kind):

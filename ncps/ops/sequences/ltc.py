@@ -9,7 +9,7 @@ from ncps import tree
 from ncps.ops.activations import sigmoid
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
-from ncps.ops.creation import Tensor, zeros_like
+from ncps.ops.creation import Tensor, convert_to_tensor, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.indexing import segment_sum, take
 from ncps.ops.reductions import sum
@@ -95,6 +95,7 @@ def ltc_sequence(
 
     Source: Hasani et al., AAAI 2021 (arXiv 2006.04439), eq. 3.
     """
+    weights, synapses = tree.map(convert_to_tensor, (weights, synapses))
     functions = ltc_functions(synapses, unfolds, epsilon, motors, every)
     return custom_gradient(*functions)(inputs, initial, times, valid, resets, weights)
 

@@ -10,7 +10,7 @@ from ncps import ops, tree
 from ncps.backend import training_mode
 from ncps.layers.layer import Layer, Tensor
 from ncps.layers.time import check_elapsed, different, like_inputs, step_timespan
-from ncps.ops.dispatch import is_replaced
+from ncps.ops.dispatch import is_for_steps
 
 Tree = Any
 
@@ -249,7 +249,7 @@ class HoistingCell(Cell):
 
     def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
         """The output and the state after one step; by the op for whole sequences, where the backend has its own."""
-        if self.sequence_op is not None and is_replaced(self.sequence_op):
+        if self.sequence_op is not None and is_for_steps(self.sequence_op):
             time = timespan if len(timespan.shape) == 0 else timespan[None]
             result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
             if result is not None:
@@ -328,7 +328,7 @@ def checked_state(cell: Cell, state: Tree, inputs: Tensor, batched: bool = True)
 
 
 def fits_as_it_is(size: Any, state: Tree, inputs: Tensor) -> bool:
-    """Whether a single state is a tensor (B, size) of the type of `inputs` already, as where steps follow one another."""
+    """Whether a single state is a tensor (B, size) of the type of `inputs`, as where steps follow one another."""
     return (
         isinstance(size, int)
         and type(state) is type(inputs)

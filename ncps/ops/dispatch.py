@@ -68,9 +68,9 @@ def composite(body: F) -> F:
     return dispatcher(name, body)
 
 
-def is_replaced(name: str) -> bool:
-    """Whether the active backend binds a body of its own to the composite op `name`."""
-    return NCPSBackend.active_ops()[name] is not COMPOSITES[name]
+def is_for_steps(name: str) -> bool:
+    """Whether the active backend binds a body of its own to the op `name` that is fast for single steps as well."""
+    return getattr(NCPSBackend.active_ops()[name], "for_steps", False)
 
 
 def keeps_functions(op: F) -> F:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ncps.ops.sequences.ltc import LTCWeights, Synapses
+
 Array = Any
 Arrays = list[Array]
 Tree = Any
@@ -74,14 +76,19 @@ class LTCProgram(NamedTuple):
     def of(cls, args: tuple[Any, ...]) -> tuple[LTCProgram, list[Any]]:
         """The program for a call of the op, and the tensors that it takes; None where there is none."""
         *tensors, weights, synapses, unfolds, epsilon, motors, every = args
-        wiring = synapses.source, synapses.start, synapses.sensory_source, synapses.sensory_start
-        return cls(unfolds, epsilon, motors, every), [*tensors, *weights, *wiring]
+        return cls(unfolds, epsilon, motors, every), [*tensors, *weights, *synapses]
+
+    def call(self, tensors: list[Any]) -> tuple[Any, ...]:
+        """The arguments of the op: the inverse of `of`."""
+        *given, weights, synapses = *tensors[:5], LTCWeights(*tensors[5:-6]), Synapses(*tensors[-6:])
+        return *given, weights, synapses, *self
 
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
         """Those of the kernels."""
         inputs, initial, times, valid, resets, *others = arrays
         empty = np.zeros(0, inputs.dtype)
-        weights = [empty if x is None else x for x in others[:-4]]
+        weights = [empty if x is None else x for x in others[:-6]]
+        source, _, start, sensory_source, _, sensory_start = others[-6:]
         return (
             batch_first(inputs),
             np.ascontiguousarray(initial),
@@ -89,7 +96,7 @@ class LTCProgram(NamedTuple):
             flags(valid),
             flags(resets),
             kernel("ltc").Weights(*weights),
-            kernel("ltc").Wiring(*others[-4:]),
+            kernel("ltc").Wiring(source, start, sensory_source, sensory_start),
             *self,
         )
 
@@ -127,7 +134,7 @@ class LTCProgram(NamedTuple):
     def gradient_shapes(self, shapes: list[Any]) -> list[Any]:
         """Those of the results of `backward`."""
         (steps, batch, features), initial, times, _, _, *weights = shapes
-        return [(batch, steps, features), initial, times, *(w or (0,) for w in weights[:-4])]
+        return [(batch, steps, features), initial, times, *(w or (0,) for w in weights[:-6])]
 
 
 class CfCProgram(NamedTuple):

@@ -36,6 +36,7 @@ def fused(name, kind):
             return COMPOSITES[name](*args)
         return program.outcome(program.forward(arrays, False, threads()))
 
+    op.for_steps = True
     return op
 
 

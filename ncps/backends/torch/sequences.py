@@ -151,6 +151,7 @@ def fused(name):
         again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
         return custom_gradient(function, forward, backward, again)(*args[: STATIC[name]])
 
+    op.for_steps = True
     return op
 
 

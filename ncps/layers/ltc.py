@@ -143,14 +143,16 @@ class LTCCell(SynapticCell):
         if self.solver != SEMI_IMPLICIT:
             return None
         check_features(self, inputs, self.wiring.input_dim)
-        inner, sensory = (
-            (self._source, self._target, self._start),
-            (self._sensory_source, self._sensory_target, self._sensory_start),
-        )
         return ops.ltc_sequence(
-            inputs, state, times, valid, resets, self.weights_of_sequence(), ops.Synapses(*inner, *sensory),
+            inputs, state, times, valid, resets, self.weights_of_sequence(), self.ends_of_synapses(),
             self.unfolds, self.epsilon, self.wiring.output_dim, every,
         )  # fmt: skip
+
+    def ends_of_synapses(self) -> ops.Synapses:
+        """Where the synapses begin and end, as the op wants it."""
+        vars_of: Any = self  # buffers, which `build` makes
+        inner = vars_of._source, vars_of._target, vars_of._start
+        return ops.Synapses(*inner, vars_of._sensory_source, vars_of._sensory_target, vars_of._sensory_start)
 
     def weights_of_sequence(self) -> ops.LTCWeights:
         """The weights as the op wants them."""

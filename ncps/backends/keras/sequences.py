@@ -1,0 +1,34 @@
+"""The ops for whole sequences under Keras: those of the framework that it runs on, where that has any."""
+
+from __future__ import annotations
+
+import importlib
+
+import keras
+
+from ncps import tree
+from ncps.backends.keras.ops import FRAMEWORK, tensor
+from ncps.ops.dispatch import COMPOSITES
+
+FRAMEWORKS = ("jax", "numpy", "torch")
+TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments that are trees of tensors
+
+
+def bindings():
+    """The ops by name."""
+    if FRAMEWORK not in FRAMEWORKS:
+        return {}
+    below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.sequences")
+    names = [name for name in ("ltc_sequence", "cfc_sequence") if hasattr(below, name)]
+    return {name: on_tensors(name, getattr(below, name)) for name in names}
+
+
+def on_tensors(name, run):
+    def op(*args):
+        leaves = tree.flatten(args)[0]
+        if any(isinstance(x, keras.KerasTensor) for x in leaves):
+            return COMPOSITES[name](*args)
+        return run(*tree.map(tensor, args[: TREES[name]]), *args[TREES[name] :])
+
+    op.for_steps = getattr(run, "for_steps", False)
+    return op

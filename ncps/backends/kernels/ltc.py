@@ -7,11 +7,11 @@ A step of the solver is, for the neuron i with the sums I of currents and G of c
 
 where j runs over neurons and, once a time step, over inputs. Samples are taken in blocks of up to 32, whose potentials
 stay in the first-level cache for the whole sequence: one pass over the synapses reads those of the source, and does the
-sigmoid and both sums. For the gradient, one state of each time step is kept; its solver steps are done again, and the
-sigmoids of that one time step remembered.
+sigmoid and both sums. A single sample is computed in vectors of synapses. For the gradient, one state of each time step
+is kept; its solver steps are done again, and the sigmoids of that one time step remembered.
 
 B samples, T time steps, F inputs, N neurons, E synapses, S sensory synapses, M motor neurons, K unfolds; L lanes: the
-samples of a block, the last ones of which may be nobody's. In blocks, potentials are (N, slots, L).
+samples of a block, and as many more, of zeros, as vectors need.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import numpy as np
 from numba import njit
 
 from ncps.backends.kernels.numeric import INNER, KERNEL, LOG2_E, logistic, logistic_of
-from ncps.backends.kernels.pool import BLOCK, ranges, spread
+from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
 from ncps.backends.kernels.vectors import LANES, Variable, emitted, loop
 
 Array = Any
-FEW = 6  # samples below which each is computed alone, in vectors of synapses
 SETTLED = 8  # steps for which the lanes sum up gradients by themselves, in their own precision
+MOST = 2**24  # bytes for the sigmoids of a time step; narrower blocks take a quarter longer
 
 
 class Wiring(NamedTuple):
@@ -76,7 +76,7 @@ def forward(
 ) -> tuple[Array, Array, Array | None]:
     """Outputs, last states and what `backward` needs.
 
-    All numbers are float32 or all are float64, and all arrays contiguous.
+    All numbers are float32 or all are float64; all arrays are contiguous, and writable (numba compiles others anew).
 
     Args:
         inputs: (B, T, F), T >= 1.
@@ -106,7 +106,7 @@ def forward(
     def part(_: int, begin: int, end: int) -> None:
         forward_samples(begin, end, *given, outputs, final, kept)
 
-    spread(part, ranges(samples, work(inputs, wiring, unfolds), threads))
+    spread(part, parts_of(inputs, wiring, unfolds, threads, 1))
     return outputs if sequences else outputs[:, 0], final, kept if keep else None
 
 
@@ -133,20 +133,25 @@ def backward(
     """
     samples, _, features = inputs.shape
     neurons, synapses, sensory = first.shape[1], len(wiring.source), len(wiring.sensory_source)
-    parts = ranges(samples, 4 * work(inputs, wiring, unfolds), threads)
+    parts = parts_of(inputs, wiring, unfolds, threads, 2)
     d_inputs, d_first = np.empty_like(inputs), np.empty_like(first)
-    d_times, of_neurons, of_synapses, of_sensory, of_inputs, of_outputs = sums = [
+    d_times = np.zeros(
+        (len(parts) if len(times) == 1 else 1, *times.shape)
+    )  # each part adds to its own, or has its rows
+    sums = [
         np.zeros((len(parts), *shape))
-        for shape in (times.shape, (3, neurons), (synapses, 4), (sensory, 4), (2, features), (2, motors))
+        for shape in ((3, neurons), (synapses, 4), (sensory, 4), (2, features), (2, motors))
     ]
     d_outputs = d_outputs.reshape(samples, -1, motors)
     given = (inputs, first, times, valid, resets, *weights, *wiring, unfolds, epsilon)
 
     def part(index: int, begin: int, end: int) -> None:
-        backward_samples(begin, end, *given, kept, d_outputs, d_final, d_inputs, d_first, *(x[index] for x in sums))
+        own = (x[index] for x in sums)
+        d_time = d_times[index % len(d_times)]
+        backward_samples(begin, end, *given, kept, d_outputs, d_final, d_inputs, d_first, d_time, *own)
 
     spread(part, parts)
-    d_times, of_neurons, of_synapses, of_sensory, of_inputs, of_outputs = (x.sum(0) for x in sums)
+    of_neurons, of_synapses, of_sensory, of_inputs, of_outputs = (x.sum(0) for x in sums)
     dtype = first.dtype
     d_weights = Weights(
         *of_neurons,
@@ -157,13 +162,14 @@ def backward(
         *(x[: len(w)] for x, w in zip(of_inputs, (weights.input_w, weights.input_b), strict=True)),
         *(x[: len(w)] for x, w in zip(of_outputs, (weights.output_w, weights.output_b), strict=True)),
     )
-    return d_inputs, d_first, d_times.astype(dtype), Weights(*(x.astype(dtype) for x in d_weights))
+    return d_inputs, d_first, d_times.sum(0).astype(dtype), Weights(*(x.astype(dtype) for x in d_weights))
 
 
-def work(inputs: Array, wiring: Wiring, unfolds: int) -> float:
-    """Operations of the forward pass, roughly."""
+def parts_of(inputs: Array, wiring: Wiring, unfolds: int, threads: int, passes: int) -> list[Range]:
+    """Ranges of samples for the threads; three evaluations of a synapse count as one operation."""
     samples, steps, _ = inputs.shape
-    return 10.0 * samples * steps * (unfolds * len(wiring.source) + len(wiring.sensory_source))
+    work = passes * samples * steps * (unfolds * len(wiring.source) + len(wiring.sensory_source)) / 3
+    return ranges(samples, work, threads, 1 if samples <= threads else LANES)
 
 
 def synapse_gradients(sums: Array, sigma: Array, mu: Array, w: Array, erev: Array) -> tuple[Array, ...]:
@@ -374,6 +380,7 @@ def advance_back(builder, v, after, delta, cm, totals, dv, d_totals, d_driven, d
 
 @emitted
 def conduct_neuron_back(builder, v, neuron, begin, end, source, constants, sigma, opened, d_totals, dv, d_synapses):
+    """Adds the gradient of the neuron's sources, and those of its synapses."""
     with loop(builder, begin, end) as e:
         j = source.index(e)
         slope, we, w = sigma.everywhere(e), constants.everywhere(2, e), constants.everywhere(3, e)
@@ -442,9 +449,9 @@ def read_step_back(inputs, mapping, b0, t, unfolds, active, dx, d_delta, d_input
 
 
 @njit(**INNER)
-def block_of(samples):
-    """How many of the samples that are left come next, and on how many lanes."""
-    size = min(samples, BLOCK) if samples >= FEW else 1
+def block_of(samples, most):
+    """How many of the samples that are left come next, and on how many lanes: a single one on one, else in vectors."""
+    size = min(samples, most)
     return size, 1 if size == 1 else (size + LANES - 1) // LANES * LANES
 
 
@@ -460,7 +467,7 @@ def forward_samples(
     sequences = outputs.shape[1] > 1
     b0 = begin
     while b0 < end:
-        size, lanes = block_of(end - b0)
+        size, lanes = block_of(end - b0, BLOCK)
         states = np.zeros((3, neurons, lanes), dtype)
         v, after, held = states[0], states[1], states[2]
         leak, x = leaks(gleak, vleak, epsilon, lanes), np.zeros((features, lanes), dtype)
@@ -497,9 +504,11 @@ def backward_samples(
     synapses = Synapses(source, start, gates(sigma, mu, w, erev))
     sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
     sequences = d_outputs.shape[1] > 1
+    room = MOST // max(1, unfolds * len(source) * first.itemsize)
+    most = max(LANES, min(BLOCK, room // LANES * LANES))
     b0 = begin
     while b0 < end:
-        size, lanes = block_of(end - b0)
+        size, lanes = block_of(end - b0, most)
         path, x = np.zeros((unfolds + 1, neurons, lanes), dtype), np.zeros((features, lanes), dtype)
         leak = leaks(gleak, vleak, epsilon, lanes)
         driven, d_totals, d_driven = np.empty_like(leak), np.empty_like(leak), np.empty((3, neurons, lanes), dtype)
@@ -510,7 +519,7 @@ def backward_samples(
         vector = min(lanes, LANES)
         recent = np.zeros((len(source), 4, vector), dtype)
         sensory_recent = np.zeros((len(sensory_source), 4, vector), dtype)
-        dv, held, none = np.zeros_like(path[0]), np.zeros_like(path[0]), np.zeros_like(path[0])
+        dv, held, zeros = np.zeros_like(path[0]), np.zeros_like(path[0]), np.zeros_like(path[0])
         dx, d_delta = np.empty_like(x), np.empty((1, lanes), dtype)
         delta, active = np.ones(lanes, dtype), np.empty(size, np.bool_)
         read_states(d_final, b0, size, dv)
@@ -530,7 +539,7 @@ def backward_samples(
             d_driven.fill(0), d_delta.fill(0), dx.fill(0)
             if number > 0:
                 copy_inactive(dv, held, active)
-                copy_inactive(none, dv, active)
+                copy_inactive(zeros, dv, active)
                 for k in range(unfolds - 1, -1, -1):
                     advance_back(path[k], path[k + 1], delta, cm, totals[k], dv, d_totals, d_driven, d_delta)
                     conduct_back(path[k], synapses, sigma, opened[k], d_totals, dv, recent)

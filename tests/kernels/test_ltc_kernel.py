@@ -249,6 +249,17 @@ def test_a_batch_is_its_samples(options):
     assert_same(together, expected + [np.sum(x, axis=0) for x in d_weights], 1e-11)
 
 
+def test_gradients_fade_to_zeros_and_other_arithmetic_is_left_alone():
+    arguments = problem(samples=9, steps=300, dtype=np.float32, masked=False, resets=False, sequences=False)
+    outputs, final, kept = run(arguments)
+    d_inputs = gradients(arguments, np.ones_like(outputs), np.zeros_like(final), kept)["inputs"]
+    assert np.all(np.any(d_inputs[:, -1] != 0, axis=-1))
+    assert np.all(d_inputs[:, 0] == 0)
+    if numeric.X86:
+        assert np.min(np.abs(d_inputs[d_inputs != 0])) >= np.finfo(np.float32).tiny
+    assert np.float32(1e-30) * np.float32(1e-10) > 0
+
+
 # -- masks
 
 

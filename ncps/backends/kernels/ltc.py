@@ -21,7 +21,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ncps.backends.kernels.numeric import INNER, KERNEL, LOG2_E, logistic, logistic_of
+from ncps.backends.kernels.numeric import (
+    INNER,
+    KERNEL,
+    LOG2_E,
+    logistic,
+    logistic_of,
+    set_float_control,
+    without_denormals,
+)
 from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
 from ncps.backends.kernels.vectors import LANES, Variable, emitted, loop
 
@@ -461,6 +469,7 @@ def forward_samples(
     sensory_w, sensory_erev, input_w, input_b, output_w, output_b, source, start, sensory_source, sensory_start,
     unfolds, epsilon, outputs, final, kept,
 ):  # fmt: skip
+    control = without_denormals()
     dtype, steps, neurons, features = first.dtype, inputs.shape[1], first.shape[1], inputs.shape[2]
     synapses = Synapses(source, start, gates(sigma, mu, w, erev))
     sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
@@ -491,6 +500,7 @@ def forward_samples(
                 emit(v, (output_w, output_b), outputs, b0, t if sequences else 0, size)
         write_states(v, b0, size, final)
         b0 += size
+    set_float_control(control)
 
 
 @njit(**KERNEL)
@@ -500,6 +510,7 @@ def backward_samples(
     unfolds, epsilon, kept, d_outputs, d_final, d_inputs, d_first, d_times, d_neurons, d_synapses, d_sensory,
     d_input_mapping, d_output_mapping,
 ):  # fmt: skip
+    control = without_denormals()
     dtype, steps, neurons, features = first.dtype, inputs.shape[1], first.shape[1], inputs.shape[2]
     synapses = Synapses(source, start, gates(sigma, mu, w, erev))
     sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
@@ -555,3 +566,4 @@ def backward_samples(
                 settle(sensory_recent, d_sensory)
         write_states(dv, b0, size, d_first)
         b0 += size
+    set_float_control(control)

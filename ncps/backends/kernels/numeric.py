@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from ncps.backends.kernels.vectors import Number
@@ -68,12 +72,6 @@ def parts_of_power(t: Number) -> tuple[Number, Number]:
     return shifted.shifted_bits(digits), f * polynomial(f, coefficients)
 
 
-def exp_of(x: Number) -> Number:
-    """e^x, within what normal numbers can be: relative error below 2e-7 near 0, where x is large by the digits of x."""
-    p, q = parts_of_power(x * LOG2_E)
-    return p * (q + 1.0)
-
-
 def logistic_of(t: Number) -> Number:
     """1 / (1 + 2^t), which is the sigmoid of -t / log2(e): relative error below 3e-7 in float32, 1e-15 in float64."""
     p, q = parts_of_power(t)
@@ -91,9 +89,56 @@ def tanh_of(x: Number) -> Number:
     return above / (above + 2.0)
 
 
-exp = function(exp_of)
 logistic = function(logistic_of)
 tanh = function(tanh_of)
+
+
+# -- denormal numbers
+
+# Gradients that fade over many steps end in numbers below 1e-38, which take processors of this kind ten times as long:
+# a sequence of which only the last output counts is such a case. In kernels they are zeros.
+X86 = platform.machine().lower() in {"x86_64", "amd64", "x86", "i386", "i686"}
+ZEROS = 0x8040  # bits of the control register: denormal results and arguments are zeros
+
+
+@intrinsic
+def float_control(_: Any) -> Any:
+    """The register that controls arithmetic in this thread; 0 on processors to which this does not matter."""
+
+    def generate(_: Any, builder: Any, __: Any, ___: Any) -> Any:
+        place = cgutils.alloca_once_value(builder, ir.IntType(32)(0))
+        if X86:
+            call_with_place(builder, "llvm.x86.sse.stmxcsr", place)
+        return builder.load(place)
+
+    return types.uint32(), generate
+
+
+@intrinsic
+def set_float_control(_: Any, control: Any) -> Any:
+    """Sets that register."""
+
+    def generate(context: Any, builder: Any, __: Any, values: Any) -> Any:
+        if X86:
+            call_with_place(builder, "llvm.x86.sse.ldmxcsr", cgutils.alloca_once_value(builder, values[0]))
+        return context.get_dummy_value()
+
+    return types.void(types.uint32), generate
+
+
+def call_with_place(builder: Any, name: str, place: Any) -> None:
+    """Calls a function of the compiler with an address."""
+    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+    called = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(called, [builder.bitcast(place, cgutils.voidptr_t)])
+
+
+@njit(**INNER)
+def without_denormals():
+    """From now on denormal numbers are zeros in this thread; returns what `set_float_control` undoes it with."""
+    control = float_control()
+    set_float_control(np.uint32(control | ZEROS))
+    return control
 
 
 # -- as cfc.py uses them, until it takes `exp`

@@ -11,8 +11,8 @@ faster than BLAS, which packs the weights anew for each step, and whose own thre
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
@@ -20,13 +20,12 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils, config
-from numba.extending import intrinsic, overload, register_jitable
+from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from ncps.backends.kernels.numeric import (
-    FLAGS, KERNEL, LOG2_E, TOP32, TOP64, power_of_double, power_of_float, rest_of_double, rest_of_float, tanh,
-)  # fmt: skip
+from ncps.backends.kernels.numeric import INNER, KERNEL, LOG2_E, function, parts_of_power, tanh
 from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
+from ncps.backends.kernels.vectors import INDEX, Number, Variable, emitted, loop
 
 Array = np.ndarray
 
@@ -36,18 +35,13 @@ SQUASH, LINEAR, RELU, SILU, GELU = range(5)
 CODES = {**dict.fromkeys(SQUASHING, SQUASH), None: LINEAR, "linear": LINEAR, "relu": RELU, "silu": SILU, "gelu": GELU}
 ACTIVATIONS = frozenset(CODES)
 
-MINUS_LOG2_E = np.float32(-LOG2_E)
-
 MODES = {"default": 0, "no_gate": 1, "pure": 2}
 DEFAULT, NO_GATE, PURE = MODES.values()
 HEADS = {"default": 4, "no_gate": 4, "pure": 1}
 
-FEW = 8  # samples times steps below which weights are taken as they lie: laying them out costs more than it gains
+FEW = 32  # samples times steps below which weights are taken as they lie: laying them out costs more than it gains
 CHUNK = 128  # rows of a product of weight gradients; it collects steps until there are as many
 OPERATIONS = 120  # multiplications that take as long as one operation of pool.ranges
-
-
-INNER = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # functions that only kernels call
 
 
 class Layer(NamedTuple):
@@ -82,86 +76,69 @@ HALF = TALL // 2
 LONG = 4  # vectors of a tile of one row
 
 
-def emit_tile(builder, size, rows, vectors, width, a, b, base, c, depth):
+def emit_tile(builder, rows, vectors, width, a, b, base, c, depth):
     """Emits c = base + a b for one tile, whose sums stay in registers.
 
     Args:
         builder: of the code.
-        size: bytes of a number.
         rows: of the tile.
         vectors: columns of the tile, in vectors.
         width: numbers of a vector.
-        a: pointer, stride between rows and stride along the depth.
-        b: pointer and stride along the depth.
-        base: pointer and stride between rows.
-        c: pointer and stride between rows.
+        a: pointer, stride between rows, stride along the depth.
+        b: pointer, stride along the depth.
+        base: pointer, stride between rows.
+        c: pointer, stride between rows.
         depth: terms of a sum.
     """
-    index, number = depth.type, a[0].type.pointee
-    vector = ir.VectorType(number, width)
+    number = a[0].type.pointee
+    vector, places = ir.VectorType(number, width), ir.VectorType(ir.IntType(32), width)
+    size = 4 if isinstance(number, ir.FloatType) else 8
 
-    def at(pointer, stride, i, v=0):
+    def at(pointer, stride, i, v):
         """Where vector `v` of row `i` lies."""
-        address = builder.gep(pointer, [builder.add(builder.mul(stride, index(i)), index(v * width))])
+        address = builder.gep(pointer, [builder.add(builder.mul(stride, INDEX(i)), INDEX(v * width))])
         return builder.bitcast(address, vector.as_pointer())
 
-    def everywhere(x):
-        """The number in all places of a vector."""
-        first = builder.insert_element(vector(ir.Undefined), x, ir.IntType(32)(0))
-        places = ir.VectorType(ir.IntType(32), width)
-        return builder.shuffle_vector(first, vector(ir.Undefined), places(None))
+    def load(pointer, stride, i, v):
+        return Number(builder, builder.load(at(pointer, stride, i, v), align=size))
 
-    # The compiler turns these variables of the stack into registers.
-    sums = {(i, v): cgutils.alloca_once(builder, vector) for i in range(rows) for v in range(vectors)}
-    for (i, v), total in sums.items():
-        builder.store(builder.load(at(*base, i, v), align=size), total)
-    a_pointer, a_row, a_depth = a
-    b_pointer, b_depth = b
-    with cgutils.for_range(builder, depth) as loop:
-        a_now = builder.gep(a_pointer, [builder.mul(a_depth, loop.index)])
-        b_now = builder.gep(b_pointer, [builder.mul(b_depth, loop.index)])
-        weights = [builder.load(at(b_now, b_depth, 0, v), align=size) for v in range(vectors)]
+    def everywhere(pointer):
+        """The one number there, in all places of a vector."""
+        first = builder.insert_element(vector(ir.Undefined), builder.load(pointer), ir.IntType(32)(0))
+        return Number(builder, builder.shuffle_vector(first, vector(ir.Undefined), places(None)))
+
+    tile = [(i, v) for i in range(rows) for v in range(vectors)]
+    sums = {place: Variable(load(*base, *place)) for place in tile}
+    with loop(builder, 0, depth) as k:
+        a_now, b_now = (builder.gep(pointer, [builder.mul(stride, k)]) for pointer, *_, stride in (a, b))
+        weights = [load(b_now, b[1], 0, v) for v in range(vectors)]
         for i in range(rows):
-            x = everywhere(builder.load(builder.gep(a_now, [builder.mul(a_row, index(i))])))
+            x = everywhere(builder.gep(a_now, [builder.mul(a[1], INDEX(i))]))
             for v in range(vectors):
-                term = builder.fmul(x, weights[v], flags=("contract",))
-                builder.store(builder.fadd(builder.load(sums[i, v]), term, flags=("contract",)), sums[i, v])
-    for (i, v), total in sums.items():
-        builder.store(builder.load(total), at(*c, i, v), align=size)
+                sums[i, v].add(x * weights[v])
+    for place in tile:
+        builder.store(sums[place].now.value, at(*c, *place), align=size)
 
 
 def make_strip(rows: int, vectors: int) -> Any:
-    """Intrinsic for as many rows of `product`, all columns: `vectors` at a time, then one, then single numbers."""
+    """Function for as many rows of `product`, all columns: `vectors` at a time, then one, then single numbers."""
 
-    @intrinsic
-    def strip(typing_context, a, a_row, a_depth, b, base, base_row, c, i, depth):
+    @emitted
+    def strip(builder, a, a_row, a_depth, b, base, base_row, c, i, depth):
         """The rows from `i`."""
-        n = types.intp
-        signature = types.void(a, n, n, b, base, n, c, n, n)
-
-        def generate(context, builder, signature, arguments):
-            arrays = {k: context.make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 3, 4, 6)}
-            a, b, base, c = (arrays[k].data for k in (0, 3, 4, 6))
-            _, a_row, a_depth, _, _, base_row, _, i, depth = arguments
-            columns = builder.extract_value(arrays[6].shape, 1)
-            size = context.get_abi_sizeof(a.type.pointee)
-            a, base, c = (
-                builder.gep(x, [builder.mul(i, stride)]) for x, stride in ((a, a_row), (base, base_row), (c, columns))
-            )
-            begin = i.type(0)
-            for count, width in ((vectors, VECTOR // size), (1, VECTOR // size), (1, 1)):
-                step = i.type(count * width)
-                end = builder.sub(columns, builder.srem(columns, step))
-                with cgutils.for_range_slice(builder, begin, end, step, i.type) as (j, _):
-                    b_now, base_now, c_now = (builder.gep(x, [j]) for x in (b, base, c))
-                    emit_tile(
-                        builder, size, rows, count, width,
-                        (a, a_row, a_depth), (b_now, columns), (base_now, base_row), (c_now, columns), depth,
-                    )  # fmt: skip
-                begin = end
-            return context.get_dummy_value()
-
-        return signature, generate
+        columns, full = c.shape[1], VECTOR // c.size
+        strides = (a, a_row), (base, base_row), (c, columns)
+        a_now, *others = (builder.gep(x.data, [builder.mul(stride, i)]) for x, stride in strides)
+        begin = INDEX(0)
+        for count, width in ((vectors, full), (1, full), (1, 1)):
+            end = builder.sub(columns, builder.srem(columns, INDEX(count * width)))
+            with loop(builder, begin, end, count * width) as j:
+                b_now, base_now, c_now = (builder.gep(pointer, [j]) for pointer in (b.data, *others))
+                emit_tile(
+                    builder, rows, count, width,
+                    (a_now, a_row, a_depth), (b_now, columns), (base_now, base_row), (c_now, columns), depth,
+                )  # fmt: skip
+            begin = end
 
     return strip
 
@@ -236,26 +213,17 @@ def activate(x, slopes, code, others, end, scales):
     squash(x, begin, end, scales)
 
 
-@register_jitable(**INNER)
-def decay_of_float(dt, w_tau, f):
-    power, rest = power_of_float(min(max(dt * (abs(w_tau) + abs(f)) * MINUS_LOG2_E, -TOP32), TOP32))
-    return power * (np.float32(1) + rest_of_float(rest))
+@function
+def exp(x: Number) -> Number:
+    """e^x, within what normal numbers can be."""
+    p, q = parts_of_power(x * LOG2_E)
+    return p * (q + 1.0)
 
 
-@register_jitable(**INNER)
-def decay_of_double(dt, w_tau, f):
-    power, rest = power_of_double(min(max(dt * (abs(w_tau) + abs(f)) * -LOG2_E, -TOP64), TOP64))
-    return power * (1.0 + rest_of_double(rest))
-
-
+@njit(**INNER)
 def decay(dt, w_tau, f):
-    """exp(-dt (|w_tau| + |f|)), within what normal numbers can be."""
-    return np.exp(-dt * (abs(w_tau) + abs(f)))
-
-
-@overload(decay, inline="always")
-def _decay(dt, w_tau, f):
-    return decay_of_float if f == types.float32 else decay_of_double
+    """exp(-dt (|w_tau| + |f|))."""
+    return exp(-dt * (abs(w_tau) + abs(f)))
 
 
 @njit(**INNER)
@@ -263,6 +231,47 @@ def slope(y, j, scales):
     """d/dx of a squashing activation from its value."""
     u = y - scales[2, j]
     return scales[3, j] - scales[4, j] * u * u
+
+
+# -- denormal numbers
+
+# Gradients that fade over many steps end in numbers below 1e-38, with which processors of this kind are slow: a long
+# sequence of which only the last output counts took five times as long. In kernels they are zeros.
+X86 = platform.machine().lower() in {"x86_64", "amd64", "x86", "i386", "i686"}
+ZEROS = 0x8040  # bits of the control register: denormal results and arguments are zeros
+
+
+@intrinsic
+def float_control(typing_context):
+    """The register that controls arithmetic in this thread; 0 on processors to which this does not matter."""
+
+    def generate(context, builder, signature, arguments):
+        place = cgutils.alloca_once_value(builder, ir.IntType(32)(0))
+        if X86:
+            call_with_place(builder, "llvm.x86.sse.stmxcsr", place)
+        return builder.load(place)
+
+    return types.uint32(), generate
+
+
+@intrinsic
+def set_float_control(typing_context, control):
+    """Sets that register."""
+
+    def generate(context, builder, signature, arguments):
+        if X86:
+            call_with_place(builder, "llvm.x86.sse.ldmxcsr", cgutils.alloca_once_value(builder, arguments[0]))
+        return context.get_dummy_value()
+
+    return types.void(types.uint32), generate
+
+
+def call_with_place(builder, name, place):
+    """Calls a function of the compiler with an address."""
+    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+    builder.call(
+        cgutils.get_or_insert_function(builder.module, kind, name), [builder.bitcast(place, cgutils.voidptr_t)]
+    )
 
 
 # -- tables
@@ -293,7 +302,8 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=256)
 def plan_of(
     features: int,
-    shapes: tuple[tuple[tuple[int, int], ...], ...],
+    shapes: tuple[tuple[int, int], ...],
+    depths: tuple[int, ...],
     mode: str,
     backbone_activation: str | None,
     head_activation: str | None,
@@ -301,7 +311,7 @@ def plan_of(
     packed: bool,
     dtype: np.dtype,
 ) -> Plan:
-    """The plan for layers whose kernels have the `shapes`.
+    """The plan for layers with backbones of `depths`, all of whose kernels have `shapes`.
 
     With `folded` time_a and time_b have become one head; with `packed` rows are padded to whole vectors.
     """
@@ -311,19 +321,21 @@ def plan_of(
     scales: list[Array] = []
     values = parameters = column = state = 0
     below = features
-    for kernels in shapes:
-        first, units = len(maps), kernels[-1][1] // HEADS[mode]
+    for depth in depths:
+        first = len(maps)
+        kernels = shapes[first : first + depth + 1]
+        units = kernels[-1][1] // HEADS[mode]
         tail = 3 * units if folded else kernels[-1][1]
         sizes = [kernels[0][0], *(width for _, width in kernels[:-1]), tail]
         pitches = [-(-size // unit) * unit for size in sizes]
         source, values = values, values + pitches[0]
-        for i, (depth, width) in enumerate(pairwise(sizes)):
-            gated = i == len(kernels) - 1 and mode != "pure"
+        for i, (size, width) in enumerate(pairwise(sizes)):
             heads = i == len(kernels) - 1
+            gated = heads and mode != "pure"
             activation = head_activation if gated else "linear" if heads else backbone_activation
             code, (back, pitch) = CODES[activation], pitches[i : i + 2]
-            bias = parameters + depth * pitch
-            maps.append((depth, width, pitch, back, values, values + pitch, code, parameters, bias, column))
+            bias = parameters + size * pitch
+            maps.append((size, width, pitch, back, values, values + pitch, code, parameters, bias, column))
             scales.append(scales_of(pitch, activation, units if gated else None))
             values += pitch if code == SQUASH else 2 * pitch
             parameters, column = bias + pitch, column + pitch
@@ -543,22 +555,27 @@ def block_forward(
 
 @njit(**KERNEL)
 def forward_kernel(
-    inputs, times, valid, resets, states, outputs, kept, size, table, number, scales, mode, begin, end
+    inputs, times, valid, resets, states, outputs, kept, size, table, number, scales, mode, part, begin, end
 ):  # fmt: skip
-    """Samples from `begin` to `end`; `kept` has room for `size` numbers of each sample's step, or is empty."""
+    """Samples from `begin` to `end`; `kept` has room for `size` numbers of each sample's step, or is empty.
+
+    It makes no difference which `part` they are.
+    """
+    control = float_control()
+    set_float_control(np.uint32(control | ZEROS))
     steps = inputs.shape[1]
     slots = steps if kept.shape[0] > 0 else 1
     layers, maps = table[:number], table[number:]
     for b in range(begin, end, BLOCK):
         stop = min(b + BLOCK, end)
-        values = (
-            kept[b * steps * size : stop * steps * size]
-            if kept.shape[0] > 0
-            else np.empty((stop - b) * size, kept.dtype)
-        )
+        if kept.shape[0] > 0:
+            values = kept[b * steps * size : stop * steps * size]
+        else:
+            values = np.empty((stop - b) * size, kept.dtype)
         block_forward(
             inputs, times, valid, resets, states, outputs, values, slots, layers, maps, scales, mode, b, stop
         )  # fmt: skip
+    set_float_control(control)
 
 
 # -- backward
@@ -727,7 +744,7 @@ def block_backward(
     """All steps of the samples from `begin` to `end`; adds to `gradient` and to the row `row` of d_times."""
     batch, steps, _ = d_inputs.shape
     m = end - begin
-    chunk = min(steps, max(1, CHUNK // m))
+    chunk = max(1, min(steps, CHUNK // m))
     for stop in range(steps, 0, -chunk):
         start = max(0, stop - chunk)
         for t in range(stop - 1, start - 1, -1):
@@ -760,12 +777,14 @@ def backward_kernel(
     mode, part, begin, end,
 ):  # fmt: skip
     """Samples from `begin` to `end`; the gradients of what they share go to row `part`."""
+    control = float_control()
+    set_float_control(np.uint32(control | ZEROS))
     steps = d_inputs.shape[1]
     row = -1 if times.shape[0] > 1 else part
     m = min(BLOCK, end - begin)
     layers, maps = table[:number], table[number:]
     buffer = np.empty(m * zeros.shape[1], kept.dtype)
-    deltas = np.empty(max(m, min(m * steps, CHUNK)) * (scales.shape[0] // 5), kept.dtype)
+    deltas = np.zeros(max(m, min(m * steps, CHUNK)) * (scales.shape[0] // 5), kept.dtype)
     gradient = gradients[part]
     for b in range(begin, end, BLOCK):
         stop = min(b + BLOCK, end)
@@ -774,6 +793,7 @@ def backward_kernel(
             d_outputs, times, valid, resets, values, d_states, d_inputs, d_times, gradient, layers, maps, scales,
             deltas, buffer, zeros, mode, b, stop, row,
         )  # fmt: skip
+    set_float_control(control)
 
 
 # -- from Python
@@ -824,21 +844,18 @@ def forward(
     packed = keep or batch * steps >= FEW
     folded = packed and times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, mode, backbone_activation, head_activation, folded, packed, inputs.dtype)
-    if packed:
-        maps = packed_maps(plan, used_maps(layers, times, folded))
-    else:
-        maps = [(plain(kernel), plain(bias)) for layer in layers for kernel, bias in layer.maps]
-    table, alive = addressed(plan, maps, layers, mode)
+    maps = used_maps(layers, times, folded)
+    table, alive = addressed(plan, packed_maps(plan, maps) if packed else maps, layers, mode)
     states = first[0].flatten() if len(first) == 1 else np.concatenate([x.ravel() for x in first])
     outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), inputs.dtype)
-    kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else np.empty(0, inputs.dtype)
+    kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else states[:0]
     arguments = (
         plain(inputs), plain(times), plain(valid), plain(resets), states, outputs, kept, plan.values, table,
         len(layers), plan.scales, MODES[mode],
     )  # fmt: skip
-    parts = ranges(batch, batch * steps * plan.work, threads)
-    spread(lambda part, begin, end: forward_kernel(*arguments, begin, end), parts)
-    del maps, alive  # until here the kernels read them
+    parts = ranges(batch, batch * steps * plan.work, threads) if packed else [(0, batch)]
+    spread(partial(forward_kernel, *arguments), parts)
+    del alive  # until here the kernels read it
     final = split(states, first)
     return outputs if sequences else final[-1].copy(), final, Kept(kept, parts) if keep else None
 
@@ -868,8 +885,7 @@ def backward(
     features, dtype = inputs.shape[2], inputs.dtype
     folded = times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, mode, backbone_activation, head_activation, folded, True, dtype)
-    maps = transposed_maps(plan, used_maps(layers, times, folded))
-    table, alive = addressed(plan, maps, layers, mode)
+    table, alive = addressed(plan, transposed_maps(plan, used_maps(layers, times, folded)), layers, mode)
     d_states = np.concatenate(
         [np.zeros(x.size, dtype) if d is None else d.ravel() for d, x in zip(d_final, first, strict=True)]
     )
@@ -878,15 +894,15 @@ def backward(
     if d_outputs is None or not sequences:
         d_outputs = np.empty((len(inputs), 0, first[-1].shape[1]), dtype)
     d_inputs = np.empty(inputs.shape, dtype)
-    d_times = np.zeros((len(times) if len(times) > 1 else len(kept.parts), times.shape[1]), dtype)
+    d_times = np.zeros((len(kept.parts) if len(times) == 1 else len(times), times.shape[1]), dtype)
     gradients = np.zeros((len(kept.parts), plan.parameters), dtype)
     zeros = np.zeros((1, max(row[BACK] for row in plan.maps)), dtype)
     arguments = (
         plain(d_outputs), plain(times), plain(valid), plain(resets), kept.values, plan.values, d_states, d_inputs,
         d_times, gradients, table, len(layers), plan.scales, zeros, MODES[mode],
     )  # fmt: skip
-    spread(lambda part, begin, end: backward_kernel(*arguments, part, begin, end), kept.parts)
-    del maps, alive
+    spread(partial(backward_kernel, *arguments), kept.parts)
+    del alive
     d_layers = layer_gradients(plan, gradients.sum(0) if len(gradients) > 1 else gradients[0], layers)
     if len(times) == 1:
         d_times = d_times.sum(0, keepdims=True)
@@ -906,8 +922,9 @@ def plan_for(
     dtype: np.dtype,
 ) -> Plan:
     """`plan_of` the layers."""
-    shapes = tuple([tuple([kernel.shape for kernel, _ in layer.maps]) for layer in layers])
-    return plan_of(features, shapes, mode, backbone_activation, head_activation, folded, packed, dtype)
+    shapes = tuple([kernel.shape for layer in layers for kernel, _ in layer.maps])
+    depths = tuple([len(layer.backbone) for layer in layers])
+    return plan_of(features, shapes, depths, mode, backbone_activation, head_activation, folded, packed, dtype)
 
 
 def plain(x: Array) -> Array:
@@ -923,13 +940,15 @@ def aligned(size: int, dtype: np.dtype) -> Array:
     return memory[start : start + size]
 
 
-def used_maps(layers: Sequence[Layer], times: Array, folded: bool) -> Iterator[tuple[Array, Array]]:
+def used_maps(layers: Sequence[Layer], times: Array, folded: bool) -> list[tuple[Array, Array]]:
     """Kernels and biases of all maps as the kernels use them."""
+    if not folded:
+        return [(plain(kernel), plain(bias)) for layer in layers for kernel, bias in layer.maps]
+    maps = []
     for layer in layers:
-        yield from layer.backbone
-        units = layer.heads[1].shape[0] // 4
-        kernel, bias = (folded_heads(x, times[0, 0], units) for x in layer.heads) if folded else layer.heads
-        yield kernel, bias
+        kernel, bias = (folded_heads(x, times[0, 0], layer.heads[1].shape[0] // 4) for x in layer.heads)
+        maps += [*layer.backbone, (kernel, bias)]
+    return maps
 
 
 def folded_heads(x: Array, time: Any, units: int) -> Array:
@@ -937,7 +956,7 @@ def folded_heads(x: Array, time: Any, units: int) -> Array:
     return np.concatenate([x[..., : 2 * units], x[..., 2 * units : 3 * units] * time + x[..., 3 * units :]], -1)
 
 
-def packed_maps(plan: Plan, maps: Iterator[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
+def packed_maps(plan: Plan, maps: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
     """Kernels and biases with rows padded with zeros."""
     memory = aligned(plan.parameters, plan.scales.dtype)
     packed = []
@@ -949,7 +968,7 @@ def packed_maps(plan: Plan, maps: Iterator[tuple[Array, Array]]) -> list[tuple[A
     return packed
 
 
-def transposed_maps(plan: Plan, maps: Iterator[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
+def transposed_maps(plan: Plan, maps: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
     """Transposed kernels with rows padded with zeros, and biases."""
     transposed = []
     for row, (kernel, bias) in zip(plan.maps, maps, strict=True):
@@ -962,16 +981,16 @@ def transposed_maps(plan: Plan, maps: Iterator[tuple[Array, Array]]) -> list[tup
 
 def addressed(
     plan: Plan, maps: Sequence[tuple[Array, Array]], layers: Sequence[Layer], mode: str
-) -> tuple[Array, list[Array]]:
-    """The plan's table with addresses, and arrays that must live, like those of the maps, as long as it is used."""
-    table, alive = plan.table.copy(), []
+) -> tuple[Array, list[tuple[Array, Array]]]:
+    """The plan's table with addresses, and what lies there: it must live as long as the table is used."""
+    table, alive = plan.table.copy(), [*maps]
     for row, (kernel, bias) in enumerate(maps, len(layers)):
         note_addresses(table, row, kernel, bias)
     if mode == "pure":
         for row, layer in enumerate(layers):
-            w_tau, a = (plain(x) for x in layer.tau)
-            note_addresses(table, row, w_tau.reshape(1, -1), a)
-            alive += w_tau, a
+            w_tau, a = (plain(x).reshape(1, -1) for x in layer.tau)
+            note_addresses(table, row, w_tau, a[0])
+            alive.append((w_tau, a))
     return table, alive
 
 
@@ -1004,10 +1023,11 @@ def unfolded(d_layers: Sequence[Layer], layers: Sequence[Layer], times: Array) -
     """Gradients of f, g, a, b, and of the one time t, from those of f, g and the gate a t + b."""
     d_time, all_of = np.zeros_like(times), []
     for d_layer, layer in zip(d_layers, layers, strict=True):
-        units, heads = layer.heads[1].shape[0] // 4, []
+        gate, end = layer.heads[1].shape[0] // 2, layer.heads[1].shape[0] // 4 * 3
         for d, x in zip(d_layer.heads, layer.heads, strict=True):
-            gate = d[..., 2 * units :]
-            d_time += np.vdot(gate, x[..., 2 * units : 3 * units])
-            heads.append(np.concatenate([d[..., : 2 * units], gate * times[0, 0], gate], -1))
-        all_of.append(d_layer._replace(heads=tuple(heads)))
+            d_time += np.vdot(d[..., gate:], x[..., gate:end])
+        kernel, bias = (
+            np.concatenate([d[..., :gate], d[..., gate:] * times[0, 0], d[..., gate:]], -1) for d in d_layer.heads
+        )
+        all_of.append(d_layer._replace(heads=(kernel, bias)))
     return tuple(all_of), d_time

@@ -65,8 +65,8 @@ class Problem:
     """A stack of layers with random arguments, as the kernels take them."""
 
     def __init__(
-        self, batch=5, steps=4, features=3, units=(6,), backbone=(7,), mode="default", activations=("lecun_tanh", "tanh"),
-        times="shared", masked=False, dtype="float64", seed=0,
+        self, batch=5, steps=4, features=3, units=(6,), backbone=(7,), mode="default",
+        activations=("lecun_tanh", "tanh"), times="shared", masked=False, dtype="float64", seed=0,
     ):  # fmt: skip
         self.rng = rng = np.random.default_rng(seed)
         self.mode, self.activations = mode, activations
@@ -164,6 +164,10 @@ def test_activations(activation):
         problem = Problem(activations=activations)
         close(problem.forward()[0], problem.expected()[0], 1e-12, 1e-12)
         check_gradients(problem)
+        problem.inputs[2, 1] = np.nan
+        outputs = problem.forward()[0]
+        assert np.isnan(outputs[2, 1:]).all()
+        assert np.isfinite(np.delete(outputs, 2, 0)).all()
 
 
 def test_elapsed_time_of_zero():
@@ -171,6 +175,20 @@ def test_elapsed_time_of_zero():
     problem.times = np.zeros((1, 1))
     close(problem.forward()[0], problem.expected()[0], 0, 1e-12)
     check_gradients(problem)
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (5, 0)])
+@pytest.mark.parametrize("times", ["shared", "all"])
+def test_no_samples_or_no_steps(shape, times):
+    problem = Problem(batch=shape[0], steps=shape[1], times=times)
+    for sequences in (True, False):
+        outputs, (final,), kept = problem.forward(sequences, keep=True)
+        assert outputs.shape == ((*shape, 6) if sequences else (shape[0], 6))
+        close(final, problem.first[0], 0, 0)
+        d_inputs, (d_first,), d_times, _ = problem.backward(outputs, (final,), kept, sequences)
+        assert d_inputs.shape == problem.inputs.shape
+        assert d_times.shape == problem.times.shape
+        close(d_first, final if sequences else 2 * final, 0, 0)
 
 
 def test_layouts_of_other_arrays_are_accepted():
@@ -238,6 +256,15 @@ def test_missing_gradients_are_zeros():
     outputs, final, kept = problem.forward(keep=True)
     zeros = problem.backward(np.zeros_like(outputs), (final[0], np.zeros_like(final[1])), kept)
     close(problem.backward(None, (final[0], None), kept), zeros, 0, 0)
+
+
+def test_gradients_fade_to_zeros_and_other_arithmetic_is_left_alone():
+    problem = Problem(batch=3, steps=400, dtype="float32")
+    d_inputs = problem.gradients(sequences=False)[0][0]
+    assert np.abs(d_inputs[:, -1]).min() > 1e-3
+    assert not d_inputs[:, 0].any()
+    assert not (np.abs(d_inputs[d_inputs != 0]) < np.finfo("float32").tiny).any()
+    assert np.float32(1e-30) * np.float32(1e-10) > 0
 
 
 # -- samples and threads

@@ -13,6 +13,7 @@ pytest.importorskip("numba")
 
 from ncps.backends.kernels import numeric
 from ncps.backends.kernels.ltc import Weights, Wiring, backward, forward
+from ncps.backends.kernels.pool import ranges
 
 NONE = np.zeros((0, 0), bool)
 RNG = np.random.default_rng(0)
@@ -126,6 +127,17 @@ def numbers(arguments):
     return {name: arguments[name] for name in ("inputs", "first", "times")} | arguments["weights"]._asdict()
 
 
+def both(arguments, threads):
+    """All results."""
+    outputs, final, kept = run(arguments, threads)
+    return outputs, final, *gradients(arguments, np.ones_like(outputs), np.ones_like(final), kept, threads).values()
+
+
+def assert_same(first, second, tolerance=0.0):
+    for x, y in zip(first, second, strict=True):
+        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+
+
 def check_values(arguments, tolerance=1e-13):
     outputs, final, _ = run(arguments)
     expected = reference(**arguments)
@@ -223,6 +235,31 @@ def test_float32(samples):
         assert np.max(np.abs(actual[name] - x)) <= 1e-4 * np.max(np.abs(x)), name
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"neurons": 160, "synapses": 25600, "unfolds": 6, "steps": 2}], ids=["few", "many"]
+)
+def test_a_batch_is_its_samples(options):
+    """Also where synapses are so many that blocks are narrower."""
+    arguments = problem(samples=19, **options)
+    together = both(arguments, 1)
+    by_sample = ("inputs", "first", "times", "valid", "resets")
+    alone = [both(arguments | {name: arguments[name][i : i + 1] for name in by_sample}, 1) for i in range(19)]
+    outputs, final, d_inputs, d_first, d_times, *d_weights = zip(*alone, strict=True)
+    expected = [np.concatenate(x) for x in (outputs, final, d_inputs, d_first, d_times)]
+    assert_same(together, expected + [np.sum(x, axis=0) for x in d_weights], 1e-11)
+
+
+def test_gradients_fade_to_zeros_and_other_arithmetic_is_left_alone():
+    arguments = problem(samples=9, steps=300, dtype=np.float32, masked=False, resets=False, sequences=False)
+    outputs, final, kept = run(arguments)
+    d_inputs = gradients(arguments, np.ones_like(outputs), np.zeros_like(final), kept)["inputs"]
+    assert np.all(np.any(d_inputs[:, -1] != 0, axis=-1))
+    assert np.all(d_inputs[:, 0] == 0)
+    if numeric.X86:
+        assert np.min(np.abs(d_inputs[d_inputs != 0])) >= np.finfo(np.float32).tiny
+    assert np.float32(1e-30) * np.float32(1e-10) > 0
+
+
 # -- masks
 
 
@@ -294,19 +331,18 @@ def test_nan_stays_in_its_sample(dtype, samples, bad):
 # -- threads and processes
 
 
-def assert_same(first, second, tolerance=0.0):
-    for x, y in zip(first, second, strict=True):
-        np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance)
+@pytest.mark.parametrize("unit", [0, 1, 8])
+def test_ranges_cover_all_samples(unit):
+    for samples, threads in itertools.product((1, 2, 7, 8, 9, 64, 100), (1, 2, 3, 16)):
+        parts = ranges(samples, 1e9, threads, unit)
+        assert [i for begin, end in parts for i in range(begin, end)] == list(range(samples))
+        assert len(parts) <= threads
+        assert all(begin % (unit or 1) == 0 < end - begin for begin, end in parts)
+        assert ranges(samples, 100, threads, unit) == [(0, samples)]
 
 
 def big(dtype=np.float32):
     return problem(samples=70, steps=50, neurons=10, synapses=60, sensory=20, dtype=dtype)
-
-
-def both(arguments, threads):
-    """All results."""
-    outputs, final, kept = run(arguments, threads)
-    return outputs, final, *gradients(arguments, np.ones_like(outputs), np.ones_like(final), kept, threads).values()
 
 
 def test_threads_agree_and_repeat():

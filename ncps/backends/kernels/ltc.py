@@ -7,11 +7,11 @@ A step of the solver is, for the neuron i with the sums I of currents and G of c
 
 where j runs over neurons and, once a time step, over inputs. Samples are taken in blocks of up to 32, whose potentials
 stay in the first-level cache for the whole sequence: one pass over the synapses reads those of the source, and does the
-sigmoid and both sums. For the gradient, one state of each time step is kept; its solver steps are done again, and the
-sigmoids of that one time step remembered.
+sigmoid and both sums. A single sample is computed in vectors of synapses. For the gradient, one state of each time step
+is kept; its solver steps are done again, and the sigmoids of that one time step remembered.
 
 B samples, T time steps, F inputs, N neurons, E synapses, S sensory synapses, M motor neurons, K unfolds; L lanes: the
-samples of a block, the last ones of which may be nobody's. In blocks, potentials are (N, slots, L).
+samples of a block, and as many more, of zeros, as vectors need.
 """
 
 from __future__ import annotations
@@ -21,12 +21,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
-from ncps.backends.kernels.numeric import FLAGS, KERNEL, LOG2_E, logistic
-from ncps.backends.kernels.pool import BLOCK, ranges, spread
+from ncps.backends.kernels.numeric import (
+    INNER,
+    KERNEL,
+    LOG2_E,
+    logistic,
+    logistic_of,
+    set_float_control,
+    without_denormals,
+)
+from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
+from ncps.backends.kernels.vectors import LANES, Variable, emitted, loop
 
 Array = Any
-VECTOR = 8  # lanes come in multiples of it
-INNER = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # of functions that only kernels call
+SETTLED = 8  # steps for which the lanes sum up gradients by themselves, in their own precision
+MOST = 2**24  # bytes for the sigmoids of a time step; narrower blocks take a quarter longer
 
 
 class Wiring(NamedTuple):
@@ -75,7 +84,7 @@ def forward(
 ) -> tuple[Array, Array, Array | None]:
     """Outputs, last states and what `backward` needs.
 
-    All numbers are float32 or all are float64, and all arrays contiguous.
+    All numbers are float32 or all are float64; all arrays are contiguous, and writable (numba compiles others anew).
 
     Args:
         inputs: (B, T, F), T >= 1.
@@ -93,19 +102,19 @@ def forward(
         threads: how many threads to use at most.
 
     Returns:
-        outputs; (B, N) states after the last step; (T, N, B) states before each step or None.
+        outputs; (B, N) states after the last step; (T, B, N) states before each step or None.
     """
     samples, steps, _ = inputs.shape
     neurons = first.shape[1]
     outputs = np.empty((samples, steps if sequences else 1, motors), first.dtype)
     final = np.empty_like(first)
-    kept = np.empty((steps, neurons, samples) if keep else (0, 0, 0), first.dtype)
+    kept = np.empty((steps, samples, neurons) if keep else (0, 0, 0), first.dtype)
     given = (inputs, first, times, valid, resets, *weights, *wiring, unfolds, epsilon)
 
     def part(_: int, begin: int, end: int) -> None:
-        forward_blocks(begin, end, *given, outputs, final, kept)
+        forward_samples(begin, end, *given, outputs, final, kept)
 
-    spread(part, ranges(samples, work(inputs, wiring, unfolds), threads))
+    spread(part, parts_of(inputs, wiring, unfolds, threads, 1))
     return outputs if sequences else outputs[:, 0], final, kept if keep else None
 
 
@@ -132,20 +141,25 @@ def backward(
     """
     samples, _, features = inputs.shape
     neurons, synapses, sensory = first.shape[1], len(wiring.source), len(wiring.sensory_source)
-    parts = ranges(samples, 4 * work(inputs, wiring, unfolds), threads)
+    parts = parts_of(inputs, wiring, unfolds, threads, 2)
     d_inputs, d_first = np.empty_like(inputs), np.empty_like(first)
-    d_times, of_neurons, of_synapses, of_sensory, of_inputs, of_outputs = sums = [
+    d_times = np.zeros(
+        (len(parts) if len(times) == 1 else 1, *times.shape)
+    )  # each part adds to its own, or has its rows
+    sums = [
         np.zeros((len(parts), *shape))
-        for shape in (times.shape, (3, neurons), (synapses, 4), (sensory, 4), (2, features), (2, motors))
+        for shape in ((3, neurons), (synapses, 4), (sensory, 4), (2, features), (2, motors))
     ]
     d_outputs = d_outputs.reshape(samples, -1, motors)
     given = (inputs, first, times, valid, resets, *weights, *wiring, unfolds, epsilon)
 
     def part(index: int, begin: int, end: int) -> None:
-        backward_blocks(begin, end, *given, kept, d_outputs, d_final, d_inputs, d_first, *(x[index] for x in sums))
+        own = (x[index] for x in sums)
+        d_time = d_times[index % len(d_times)]
+        backward_samples(begin, end, *given, kept, d_outputs, d_final, d_inputs, d_first, d_time, *own)
 
     spread(part, parts)
-    d_times, of_neurons, of_synapses, of_sensory, of_inputs, of_outputs = (x.sum(0) for x in sums)
+    of_neurons, of_synapses, of_sensory, of_inputs, of_outputs = (x.sum(0) for x in sums)
     dtype = first.dtype
     d_weights = Weights(
         *of_neurons,
@@ -156,13 +170,14 @@ def backward(
         *(x[: len(w)] for x, w in zip(of_inputs, (weights.input_w, weights.input_b), strict=True)),
         *(x[: len(w)] for x, w in zip(of_outputs, (weights.output_w, weights.output_b), strict=True)),
     )
-    return d_inputs, d_first, d_times.astype(dtype), Weights(*(x.astype(dtype) for x in d_weights))
+    return d_inputs, d_first, d_times.sum(0).astype(dtype), Weights(*(x.astype(dtype) for x in d_weights))
 
 
-def work(inputs: Array, wiring: Wiring, unfolds: int) -> float:
-    """Operations of the forward pass, roughly."""
+def parts_of(inputs: Array, wiring: Wiring, unfolds: int, threads: int, passes: int) -> list[Range]:
+    """Ranges of samples for the threads; three evaluations of a synapse count as one operation."""
     samples, steps, _ = inputs.shape
-    return 10.0 * samples * steps * (unfolds * len(wiring.source) + len(wiring.sensory_source))
+    work = passes * samples * steps * (unfolds * len(wiring.source) + len(wiring.sensory_source)) / 3
+    return ranges(samples, work, threads, 1 if samples <= threads else LANES)
 
 
 def synapse_gradients(sums: Array, sigma: Array, mu: Array, w: Array, erev: Array) -> tuple[Array, ...]:
@@ -181,84 +196,93 @@ def synapse_gradients(sums: Array, sigma: Array, mu: Array, w: Array, erev: Arra
 
 
 class Synapses(NamedTuple):
-    """What kernels know of synapses: the wiring and `gates`."""
+    """What kernels know of synapses: the wiring, and `gates`."""
 
     source: Array
     start: Array
     constants: Array
 
 
-# -- the parts of a step, for a block of samples
+# -- the parts of a step: potentials v (N, L), inputs x (F, L), currents and conductances (2, N, L)
 
 
 @njit(**INNER)
 def gates(sigma, mu, w, erev):
-    """(E, 4): slope and shift of t in s = 1 / (1 + 2^t), w E and w; beside each other, as they are read together."""
-    constants = np.empty((len(sigma), 4), sigma.dtype)
+    """(4, E): slope and shift of t in s = 1 / (1 + 2^t), w E and w."""
+    constants = np.empty((4, len(sigma)), sigma.dtype)
     factor = sigma.dtype.type(-LOG2_E)
     for e in range(len(sigma)):
         slope = factor * sigma[e]
-        constants[e, 0], constants[e, 1], constants[e, 2], constants[e, 3] = slope, -slope * mu[e], w[e] * erev[e], w[e]
+        constants[0, e], constants[1, e], constants[2, e], constants[3, e] = slope, -slope * mu[e], w[e] * erev[e], w[e]
     return constants
 
 
 @njit(**INNER)
-def conduct(x, slot, neuron, synapses, current, conductance, opened):
-    """Adds what the synapses of a neuron conduct to its current and conductance (L,), and remembers how open they are.
-
-    Indices are unsigned: those that might be negative take longer.
-    """
-    source, start, constants = synapses
-    lanes = len(current)
-    for e in range(np.uintp(start[neuron]), np.uintp(start[neuron + 1])):
-        j = np.uintp(source[e])
-        slope, shift, we, w = constants[e, 0], constants[e, 1], constants[e, 2], constants[e, 3]
-        for b in range(lanes):
-            s = logistic(slope * x[j, slot, b] + shift)
-            current[b] += we * s
-            conductance[b] += w * s
-            if opened is not None:
-                opened[e, slot, b] = s
-
-
-@njit(**INNER)
-def drive(x, gleak, vleak, epsilon, synapses, rows, sums, opened):
-    """Currents and conductances (N, 2, L) of the leak and the sensory synapses, the same during a time step."""
-    current, conductance = rows
-    lanes = len(current)
-    epsilon = gleak.dtype.type(epsilon)
+def leaks(gleak, vleak, epsilon, lanes):
+    totals = np.empty((2, len(gleak), lanes), gleak.dtype)
     for n in range(len(gleak)):
         for b in range(lanes):
-            current[b] = gleak[n] * vleak[n]
-            conductance[b] = gleak[n] + epsilon
-        conduct(x, 0, n, synapses, current, conductance, opened)
-        for b in range(lanes):
-            sums[n, 0, b] = current[b]
-            sums[n, 1, b] = conductance[b]
+            totals[0, n, b] = gleak[n] * vleak[n]
+            totals[1, n, b] = gleak[n] + gleak.dtype.type(epsilon)
+    return totals
+
+
+@emitted
+def conduct_neuron(builder, v, neuron, begin, end, source, constants, base, totals, opened):
+    """Totals of a neuron: `base` plus what its synapses conduct."""
+    with loop(builder, 0, v.shape[1], v.lanes) as b:
+        current, conductance = Variable(base.load(0, neuron, b)), Variable(base.load(1, neuron, b))
+        with loop(builder, begin, end) as e:
+            slope, shift, we, w = (constants.everywhere(i, e) for i in range(4))
+            s = logistic_of(slope * v.load(source.index(e), b) + shift)
+            current.add(we * s)
+            conductance.add(w * s)
+            if opened is not None:
+                opened.store(s, e, b)
+        totals.store(current.now, 0, neuron, b)
+        totals.store(conductance.now, 1, neuron, b)
 
 
 @njit(**INNER)
-def unfold(path, before, after, delta, cm, driven, synapses, rows, opened, sums):
-    """One solver step, from one slot of `path` to another; `sums` (2, N, K, L) keep I and G where they are given."""
-    current, conductance = rows
-    lanes = len(current)
-    for n in range(len(cm)):
-        for b in range(lanes):
-            current[b] = driven[n, 0, b]
-            conductance[b] = driven[n, 1, b]
-        conduct(path, before, n, synapses, current, conductance, opened)
-        c = cm[n]
-        for b in range(lanes):
-            path[n, after, b] = (c * path[n, before, b] + delta[b] * current[b]) / (c + delta[b] * conductance[b])
-        if sums is not None:
-            for b in range(lanes):
-                sums[0, n, before, b] = current[b]
-                sums[1, n, before, b] = conductance[b]
+def conduct_alone(v, synapses, base, totals, s):
+    """The same for all neurons of one sample, in vectors of synapses."""
+    source, start, constants = synapses
+    for e in range(len(source)):
+        s[e] = v[np.uintp(source[e]), 0]  # unsigned: an index that might be negative takes longer
+    for e in range(len(source)):
+        s[e] = logistic(constants[0, e] * s[e] + constants[1, e])
+    for n in range(base.shape[1]):
+        current, conductance = base[0, n, 0], base[1, n, 0]
+        for e in range(np.uintp(start[n]), np.uintp(start[n + 1])):
+            current += constants[2, e] * s[e]
+            conductance += constants[3, e] * s[e]
+        totals[0, n, 0], totals[1, n, 0] = current, conductance
+
+
+@njit(**INNER)
+def conduct(v, synapses, base, totals, scratch, opened):
+    """Totals: `base` plus what the synapses conduct from potentials v; how open they are goes to `opened` (E, L)."""
+    source, start, constants = synapses
+    if v.shape[1] > 1:
+        for n in range(base.shape[1]):
+            conduct_neuron(v, n, np.intp(start[n]), np.intp(start[n + 1]), source, constants, base, totals, opened)
+    elif opened is None:
+        conduct_alone(v, synapses, base, totals, scratch)
+    else:
+        conduct_alone(v, synapses, base, totals, opened.reshape(-1))
+
+
+@emitted
+def advance(builder, v, after, delta, cm, totals):
+    """The solver's formula."""
+    with loop(builder, 0, v.shape[0]) as n, loop(builder, 0, v.shape[1], v.lanes) as b:
+        c, d = cm.everywhere(n), delta.load(b)
+        after.store((c * v.load(n, b) + d * totals.load(0, n, b)) / (c + d * totals.load(1, n, b)), n, b)
 
 
 @njit(**INNER)
 def read_step(inputs, times, valid, mapping, b0, t, unfolds, x, delta, active):
-    """Mapped inputs (F, 1, L) and δ (L,) of a step; returns how many samples of the block it is valid for.
+    """Mapped inputs and δ (L,) of a step; returns how many samples of the block it is valid for.
 
     For the others, a step of zeros and one unit of time is computed and thrown away.
     """
@@ -275,76 +299,54 @@ def read_step(inputs, times, valid, mapping, b0, t, unfolds, x, delta, active):
                     value *= input_w[f]
                 if len(input_b) > 0:
                     value += input_b[f]
-                x[f, 0, b] = value
+                x[f, b] = value
         else:
             delta[b] = 1
             for f in range(x.shape[0]):
-                x[f, 0, b] = 0
+                x[f, b] = 0
     return number
 
 
 @njit(**INNER)
-def reset(states, slot, resets, b0, t, size):
+def reset(v, resets, b0, t, size):
     """Sets the samples to zero that start anew at a step."""
     for b in range(size if resets.shape[0] > 0 else 0):
         if resets[b0 + b, t]:
-            for n in range(states.shape[0]):
-                states[n, slot, b] = 0
+            for n in range(v.shape[0]):
+                v[n, b] = 0
 
 
 @njit(**INNER)
-def copy_inactive(source, slot, target, target_slot, active):
-    """Copies the states of the samples for which a step is not valid."""
+def copy_inactive(v, target, active):
+    """Copies the samples for which a step is not valid."""
     for b in range(len(active)):
         if not active[b]:
-            for n in range(source.shape[0]):
-                target[n, target_slot, b] = source[n, slot, b]
+            for n in range(v.shape[0]):
+                target[n, b] = v[n, b]
 
 
 @njit(**INNER)
-def clear_inactive(states, active):
-    for b in range(len(active)):
-        if not active[b]:
-            for n in range(states.shape[0]):
-                states[n, 0, b] = 0
-
-
-@njit(**INNER)
-def read_states(states, b0, size, path):
-    """States (B, N) of a block into the first slot."""
-    for n in range(path.shape[0]):
-        for b in range(size):
-            path[n, 0, b] = states[b0 + b, n]
-
-
-@njit(**INNER)
-def write_states(path, slot, b0, size, states):
+def read_states(states, b0, size, v):
+    """A block of the states (B, N)."""
     for b in range(size):
-        for n in range(path.shape[0]):
-            states[b0 + b, n] = path[n, slot, b]
+        for n in range(v.shape[0]):
+            v[n, b] = states[b0 + b, n]
 
 
 @njit(**INNER)
-def keep_states(path, slot, b0, size, kept, t):
-    for n in range(path.shape[0]):
-        for b in range(size):
-            kept[t, n, b0 + b] = path[n, slot, b]
+def write_states(v, b0, size, states):
+    for b in range(size):
+        for n in range(v.shape[0]):
+            states[b0 + b, n] = v[n, b]
 
 
 @njit(**INNER)
-def kept_states(kept, t, b0, size, path):
-    for n in range(path.shape[0]):
-        for b in range(size):
-            path[n, 0, b] = kept[t, n, b0 + b]
-
-
-@njit(**INNER)
-def emit(path, slot, mapping, outputs, b0, t, size):
+def emit(v, mapping, outputs, b0, t, size):
     """The motor neurons through the output mapping."""
     output_w, output_b = mapping
     for b in range(size):
         for m in range(outputs.shape[2]):
-            value = path[m, slot, b]
+            value = v[m, b]
             if len(output_w) > 0:
                 value *= output_w[m]
             if len(output_b) > 0:
@@ -356,84 +358,81 @@ def emit(path, slot, mapping, outputs, b0, t, size):
 
 
 @njit(**INNER)
-def emit_back(d_outputs, b0, t, size, path, active, unfolds, mapping, dv, d_mapping):
+def emit_back(d_outputs, b0, t, v, v_after, active, mapping, dv, d_mapping):
     """Adds the gradient of the motor neurons, and that of the mapping."""
     output_w, _ = mapping
-    for b in range(size):
+    for b in range(len(active)):
         for m in range(d_outputs.shape[2]):
             g = d_outputs[b0 + b, t, m]
-            d_mapping[0, m] += g * path[m, unfolds if active[b] else 0, b]
+            d_mapping[0, m] += g * (v_after[m, b] if active[b] else v[m, b])
             d_mapping[1, m] += g
-            dv[m, 0, b] += g * output_w[m] if len(output_w) > 0 else g
+            dv[m, b] += g * output_w[m] if len(output_w) > 0 else g
+
+
+@emitted
+def advance_back(builder, v, after, delta, cm, totals, dv, d_totals, d_driven, d_delta):
+    """From the gradient after a solver step, those of the totals; `dv` becomes that before it, but for the synapses."""
+    with loop(builder, 0, v.shape[0]) as n, loop(builder, 0, v.shape[1], v.lanes) as b:
+        c, d, now, then = cm.everywhere(n), delta.load(b), v.load(n, b), after.load(n, b)
+        current, conductance = totals.load(0, n, b), totals.load(1, n, b)
+        g = dv.load(n, b) / (c + d * conductance)
+        d_current = g * d
+        d_conductance = d_current * then * -1.0
+        dv.store(g * c, n, b)
+        d_totals.store(d_current, 0, n, b)
+        d_totals.store(d_conductance, 1, n, b)
+        for i, term in enumerate((d_current, d_conductance, g * (now - then))):
+            d_driven.store(d_driven.load(i, n, b) + term, i, n, b)
+        d_delta.store(d_delta.load(0, b) + g * (current - conductance * then), 0, b)
+
+
+@emitted
+def conduct_neuron_back(builder, v, neuron, begin, end, source, constants, sigma, opened, d_totals, dv, d_synapses):
+    """Adds the gradient of the neuron's sources, and those of its synapses."""
+    with loop(builder, begin, end) as e:
+        j = source.index(e)
+        slope, we, w = sigma.everywhere(e), constants.everywhere(2, e), constants.everywhere(3, e)
+        sums = [Variable(d_synapses.load(e, i, 0)) for i in range(4)]
+        with loop(builder, 0, v.shape[1], v.lanes) as b:
+            s, d_current, d_conductance = opened.load(e, b), d_totals.load(0, neuron, b), d_totals.load(1, neuron, b)
+            g = (s - s * s) * (we * d_current + w * d_conductance)
+            dv.store(dv.load(j, b) + slope * g, j, b)
+            for total, term in zip(sums, (g * v.load(j, b), g, s * d_current, s * d_conductance), strict=True):
+                total.add(term)
+        for i, total in enumerate(sums):
+            d_synapses.store(total.now, e, i, 0)
 
 
 @njit(**INNER)
-def divide_back(path, k, delta, cm, sums, dv, d_sums, d_driven, d_cm, d_delta):
-    """From the gradient after a solver step, those of I and G; `dv` becomes that before it, but for the synapses."""
-    lanes = len(delta)
-    for n in range(len(cm)):
-        c = cm[n]
-        for b in range(lanes):
-            after = path[n, k + 1, b]
-            g = dv[n, 0, b] / (c + delta[b] * sums[1, n, k, b])
-            d_current = g * delta[b]
-            d_sums[0, n, k, b] = d_current
-            d_sums[1, n, k, b] = -d_current * after
-            d_driven[0, n, 0, b] += d_current
-            d_driven[1, n, 0, b] -= d_current * after
-            d_cm[n, b] += g * (path[n, k, b] - after)
-            d_delta[b] += g * (sums[0, n, k, b] - sums[1, n, k, b] * after)
-            dv[n, 0, b] = g * c
-
-
-@njit(**INNER)
-def conduct_back(k, synapses, sigma, opened, d_sums, dx):
-    """Adds the gradient of the sources."""
+def conduct_back(v, synapses, sigma, opened, d_totals, dv, d_synapses):
+    """Adds the gradient of the sources, and in each lane the sums of `synapse_gradients`, (E, 4, lanes of a vector)."""
     source, start, constants = synapses
-    lanes = dx.shape[2]
     for n in range(len(start) - 1):
-        for e in range(np.uintp(start[n]), np.uintp(start[n + 1])):
-            j = np.uintp(source[e])
-            slope, we, w = sigma[e], constants[e, 2], constants[e, 3]
-            for b in range(lanes):
-                s = opened[e, k, b]
-                dx[j, 0, b] += slope * (s - s * s) * (we * d_sums[0, n, k, b] + w * d_sums[1, n, k, b])
+        conduct_neuron_back(
+            v, n, np.intp(start[n]), np.intp(start[n + 1]), source, constants, sigma, opened, d_totals, dv, d_synapses
+        )
 
 
 @njit(**INNER)
-def synapses_back(x, synapses, opened, d_sums, d_synapses):
-    """Adds the sums of `synapse_gradients`, over slots and lanes at once: x (N, K L or more), the others (., K L)."""
-    source, start, constants = synapses
-    d_currents, d_conductances = d_sums
-    for n in range(len(start) - 1):
-        for e in range(np.uintp(start[n]), np.uintp(start[n + 1])):
-            j = np.uintp(source[e])
-            we, w = constants[e, 2], constants[e, 3]
-            zero = we - we
-            of_potential, of_gate, of_current, of_conductance = zero, zero, zero, zero
-            for i in range(opened.shape[1]):
-                s, d_current, d_conductance = opened[e, i], d_currents[n, i], d_conductances[n, i]
-                g = (s - s * s) * (we * d_current + w * d_conductance)
-                of_potential += g * x[j, i]
-                of_gate += g
-                of_current += s * d_current
-                of_conductance += s * d_conductance
-            d_synapses[e, 0] += of_potential
-            d_synapses[e, 1] += of_gate
-            d_synapses[e, 2] += of_current
-            d_synapses[e, 3] += of_conductance
+def settle(recent, sums):
+    """Adds what the lanes have summed up to the sums in float64, and lets them begin anew."""
+    for e in range(recent.shape[0]):
+        for i in range(4):
+            for b in range(recent.shape[2]):
+                sums[e, i] += recent[e, i, b]
+                recent[e, i, b] = 0
 
 
 @njit(**INNER)
-def neurons_back(gleak, vleak, d_driven, d_cm, d_neurons):
+def leaks_back(gleak, vleak, d_driven, d_neurons):
     """Adds the gradients of cm, gleak and vleak."""
+    zero = gleak.dtype.type(0)
     for n in range(len(gleak)):
-        zero = gleak[n] - gleak[n]
         of_cm, of_current, of_conductance = zero, zero, zero
-        for b in range(d_cm.shape[1]):
-            of_cm += d_cm[n, b]
-            of_current += d_driven[0, n, 0, b]
-            of_conductance += d_driven[1, n, 0, b]
+        for b in range(d_driven.shape[2]):
+            of_cm += d_driven[2, n, b]
+            of_current += d_driven[0, n, b]
+            of_conductance += d_driven[1, n, b]
         d_neurons[0, n] += of_cm
         d_neurons[1, n] += vleak[n] * of_current + of_conductance
         d_neurons[2, n] += gleak[n] * of_current
@@ -445,119 +444,126 @@ def read_step_back(inputs, mapping, b0, t, unfolds, active, dx, d_delta, d_input
     input_w, _ = mapping
     for b in range(len(active)):
         if active[b]:
-            d_times[b0 + b if d_times.shape[0] > 1 else 0, t if d_times.shape[1] > 1 else 0] += d_delta[b] / unfolds
+            d_times[b0 + b if d_times.shape[0] > 1 else 0, t if d_times.shape[1] > 1 else 0] += d_delta[0, b] / unfolds
         for f in range(dx.shape[0]):
-            g = dx[f, 0, b]
-            if not active[b]:
-                d_inputs[b0 + b, t, f] = 0
-            elif len(input_w) > 0:
-                d_inputs[b0 + b, t, f] = g * input_w[f]
+            g = dx[f, b] if active[b] else dx.dtype.type(0)
+            d_inputs[b0 + b, t, f] = g * input_w[f] if len(input_w) > 0 else g
+            if active[b]:
                 d_mapping[0, f] += g * inputs[b0 + b, t, f]
-                d_mapping[1, f] += g
-            else:
-                d_inputs[b0 + b, t, f] = g
                 d_mapping[1, f] += g
 
 
 # -- whole sequences
 
 
+@njit(**INNER)
+def block_of(samples, most):
+    """How many of the samples that are left come next, and on how many lanes: a single one on one, else in vectors."""
+    size = min(samples, most)
+    return size, 1 if size == 1 else (size + LANES - 1) // LANES * LANES
+
+
 @njit(**KERNEL)
-def forward_blocks(
+def forward_samples(
     begin, end, inputs, first, times, valid, resets, cm, gleak, vleak, sigma, mu, w, erev, sensory_sigma, sensory_mu,
     sensory_w, sensory_erev, input_w, input_b, output_w, output_b, source, start, sensory_source, sensory_start,
     unfolds, epsilon, outputs, final, kept,
 ):  # fmt: skip
+    control = without_denormals()
     dtype, steps, neurons, features = first.dtype, inputs.shape[1], first.shape[1], inputs.shape[2]
     synapses = Synapses(source, start, gates(sigma, mu, w, erev))
     sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
     sequences = outputs.shape[1] > 1
-    for b0 in range(begin, end, BLOCK):
-        size = min(BLOCK, end - b0)
-        lanes = (size + VECTOR - 1) // VECTOR * VECTOR
-        path, x = np.zeros((neurons, 2, lanes), dtype), np.zeros((features, 1, lanes), dtype)
-        delta, rows = np.ones(lanes, dtype), (np.empty(lanes, dtype), np.empty(lanes, dtype))
-        driven, held = np.empty((neurons, 2, lanes), dtype), np.empty((neurons, 1, lanes), dtype)
-        active = np.empty(size, np.bool_)
-        read_states(first, b0, size, path)
-        now = 0
+    b0 = begin
+    while b0 < end:
+        size, lanes = block_of(end - b0, BLOCK)
+        states = np.zeros((3, neurons, lanes), dtype)
+        v, after, held = states[0], states[1], states[2]
+        leak, x = leaks(gleak, vleak, epsilon, lanes), np.zeros((features, lanes), dtype)
+        driven, totals = np.empty_like(leak), np.empty_like(leak)
+        scratch = np.empty(max(len(source), len(sensory_source)) if lanes == 1 else 0, dtype)
+        delta, active = np.ones(lanes, dtype), np.empty(size, np.bool_)
+        read_states(first, b0, size, v)
         for t in range(steps):
-            reset(path, now, resets, b0, t, size)
+            reset(v, resets, b0, t, size)
             if kept.shape[0] > 0:
-                keep_states(path, now, b0, size, kept, t)
-            number = read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active)
-            if number > 0:
-                copy_inactive(path, now, held, 0, active)
-                drive(x, gleak, vleak, epsilon, sensory, rows, driven, None)
+                write_states(v, b0, size, kept[t])
+            if read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active) > 0:
+                copy_inactive(v, held, active)
+                conduct(x, sensory, leak, driven, scratch, None)
                 for _ in range(unfolds):
-                    unfold(path, now, 1 - now, delta, cm, driven, synapses, rows, None, None)
-                    now = 1 - now
-                copy_inactive(held, 0, path, now, active)
+                    conduct(v, synapses, driven, totals, scratch, None)
+                    advance(v, after, delta, cm, totals)
+                    v, after = after, v
+                copy_inactive(held, v, active)
             if sequences or t == steps - 1:
-                emit(path, now, (output_w, output_b), outputs, b0, t if sequences else 0, size)
-        write_states(path, now, b0, size, final)
+                emit(v, (output_w, output_b), outputs, b0, t if sequences else 0, size)
+        write_states(v, b0, size, final)
+        b0 += size
+    set_float_control(control)
 
 
 @njit(**KERNEL)
-def backward_blocks(
+def backward_samples(
     begin, end, inputs, first, times, valid, resets, cm, gleak, vleak, sigma, mu, w, erev, sensory_sigma, sensory_mu,
     sensory_w, sensory_erev, input_w, input_b, output_w, output_b, source, start, sensory_source, sensory_start,
     unfolds, epsilon, kept, d_outputs, d_final, d_inputs, d_first, d_times, d_neurons, d_synapses, d_sensory,
     d_input_mapping, d_output_mapping,
 ):  # fmt: skip
+    control = without_denormals()
     dtype, steps, neurons, features = first.dtype, inputs.shape[1], first.shape[1], inputs.shape[2]
     synapses = Synapses(source, start, gates(sigma, mu, w, erev))
     sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
     sequences = d_outputs.shape[1] > 1
-    for b0 in range(begin, end, BLOCK):
-        size = min(BLOCK, end - b0)
-        lanes = (size + VECTOR - 1) // VECTOR * VECTOR
-        path, x = np.zeros((neurons, unfolds + 1, lanes), dtype), np.zeros((features, 1, lanes), dtype)
-        delta, rows = np.ones(lanes, dtype), (np.empty(lanes, dtype), np.empty(lanes, dtype))
-        driven, held = np.empty((neurons, 2, lanes), dtype), np.empty((neurons, 1, lanes), dtype)
-        opened = np.empty((len(source), unfolds, lanes), dtype)
-        sensory_opened = np.empty((len(sensory_source), 1, lanes), dtype)
-        sums, d_sums = np.empty((2, neurons, unfolds, lanes), dtype), np.empty((2, neurons, unfolds, lanes), dtype)
-        d_driven, d_cm, d_delta = (
-            np.empty((2, neurons, 1, lanes), dtype),
-            np.empty((neurons, lanes), dtype),
-            np.empty(lanes, dtype),
-        )
-        dv, dx = np.zeros((neurons, 1, lanes), dtype), np.empty((features, 1, lanes), dtype)
-        active = np.empty(size, np.bool_)
+    room = MOST // max(1, unfolds * len(source) * first.itemsize)
+    most = max(LANES, min(BLOCK, room // LANES * LANES))
+    b0 = begin
+    while b0 < end:
+        size, lanes = block_of(end - b0, most)
+        path, x = np.zeros((unfolds + 1, neurons, lanes), dtype), np.zeros((features, lanes), dtype)
+        leak = leaks(gleak, vleak, epsilon, lanes)
+        driven, d_totals, d_driven = np.empty_like(leak), np.empty_like(leak), np.empty((3, neurons, lanes), dtype)
+        totals = np.empty((unfolds, 2, neurons, lanes), dtype)
+        opened = np.empty((unfolds, len(source), lanes), dtype)
+        sensory_opened = np.empty((len(sensory_source), lanes), dtype)
+        scratch = np.empty(max(len(source), len(sensory_source)) if lanes == 1 else 0, dtype)
+        vector = min(lanes, LANES)
+        recent = np.zeros((len(source), 4, vector), dtype)
+        sensory_recent = np.zeros((len(sensory_source), 4, vector), dtype)
+        dv, held, zeros = np.zeros_like(path[0]), np.zeros_like(path[0]), np.zeros_like(path[0])
+        dx, d_delta = np.empty_like(x), np.empty((1, lanes), dtype)
+        delta, active = np.ones(lanes, dtype), np.empty(size, np.bool_)
         read_states(d_final, b0, size, dv)
         for t in range(steps - 1, -1, -1):
-            kept_states(kept, t, b0, size, path)
+            read_states(kept[t], b0, size, path[0])
             number = read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active)
             if number > 0:
-                drive(x, gleak, vleak, epsilon, sensory, rows, driven, sensory_opened)
+                conduct(x, sensory, leak, driven, scratch, sensory_opened)
                 for k in range(unfolds):
-                    unfold(path, k, k + 1, delta, cm, driven, synapses, rows, opened, sums)
+                    conduct(path[k], synapses, driven, totals[k], scratch, opened[k])
+                    advance(path[k], path[k + 1], delta, cm, totals[k])
             if sequences or t == steps - 1:
                 emit_back(
-                    d_outputs, b0, t if sequences else 0, size, path, active, unfolds, (output_w, output_b), dv,
+                    d_outputs, b0, t if sequences else 0, path[0], path[unfolds], active, (output_w, output_b), dv,
                     d_output_mapping,
                 )  # fmt: skip
-            d_driven.fill(0), d_cm.fill(0), d_delta.fill(0), dx.fill(0)
+            d_driven.fill(0), d_delta.fill(0), dx.fill(0)
             if number > 0:
-                copy_inactive(dv, 0, held, 0, active)
-                clear_inactive(dv, active)
+                copy_inactive(dv, held, active)
+                copy_inactive(zeros, dv, active)
                 for k in range(unfolds - 1, -1, -1):
-                    divide_back(path, k, delta, cm, sums, dv, d_sums, d_driven, d_cm, d_delta)
-                    conduct_back(k, synapses, sigma, opened, d_sums, dv)
-                synapses_back(
-                    path.reshape(neurons, -1), synapses, opened.reshape(len(source), -1),
-                    d_sums.reshape(2, neurons, -1), d_synapses,
-                )  # fmt: skip
-                conduct_back(0, sensory, sensory_sigma, sensory_opened, d_driven, dx)
-                synapses_back(
-                    x.reshape(features, -1), sensory, sensory_opened.reshape(len(sensory_source), -1),
-                    d_driven.reshape(2, neurons, -1), d_sensory,
-                )  # fmt: skip
-                neurons_back(gleak, vleak, d_driven, d_cm, d_neurons)
-                copy_inactive(held, 0, dv, 0, active)
+                    advance_back(path[k], path[k + 1], delta, cm, totals[k], dv, d_totals, d_driven, d_delta)
+                    conduct_back(path[k], synapses, sigma, opened[k], d_totals, dv, recent)
+                conduct_back(x, sensory, sensory_sigma, sensory_opened, d_driven, dx, sensory_recent)
+                leaks_back(gleak, vleak, d_driven, d_neurons)
+                copy_inactive(held, dv, active)
             read_step_back(
                 inputs, (input_w, input_b), b0, t, unfolds, active, dx, d_delta, d_inputs, d_times, d_input_mapping
             )
-            reset(dv, 0, resets, b0, t, size)
-        write_states(dv, 0, b0, size, d_first)
+            reset(dv, resets, b0, t, size)
+            if t % SETTLED == 0:
+                settle(recent, d_synapses)
+                settle(sensory_recent, d_sensory)
+        write_states(dv, b0, size, d_first)
+        b0 += size
+    set_float_control(control)

@@ -2,32 +2,151 @@
 
 from __future__ import annotations
 
-import numba
+import platform
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from numba.extending import overload, register_jitable
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+from ncps.backends.kernels.vectors import Number
 
 # Without nnan and ninf, which would allow the compiler to assume that there is no NaN: one in a sample must come out of
 # that sample. Sums may be reordered, which vectors need.
 FLAGS = {"fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"}, "error_model": "numpy"}
 KERNEL = {**FLAGS, "nogil": True, "cache": True}
-# Not where a number is rounded by adding a large one and subtracting it again.
-IN_ORDER = {**FLAGS, "fastmath": {"nsz", "arcp", "contract", "afn"}}
+INNER = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # of functions that only kernels call
 
-# -- powers of two, on which the sigmoid and the tanh of float64 rest
+LOG2_E = float(np.log2(np.e))
 
 # 2^f = 1 + f (c_0 + c_1 f + ...) on [-1/2, 1/2], the best in relative error: 9.1e-8 and 3.3e-18.
-C32 = tuple(np.float32(c) for c in (0.693147, 0.24022242, 0.055507336, 0.009671514, 0.0013264731))
-C64 = (
+POWER32 = (0.693147, 0.24022242, 0.055507336, 0.009671514, 0.0013264731)
+POWER64 = (
     0.6931471805599453, 0.2402265069591013, 0.05550410866482013, 0.009618129107594114, 0.0013333558146761554,
     0.000154035304570933, 1.5252733505573147e-05, 1.3215435301196744e-06, 1.0178194527293234e-07,
     7.073778818581331e-09, 4.435505201300861e-10,
 )  # fmt: skip
-# Added to t, they leave its nearest integer plus the bias of exponents in the last digits. Shifted to the place of the
-# exponent, these are a power of two.
-MAGIC32, MAGIC64 = np.float32(1.5 * 2**23 + 127), 1.5 * 2**52 + 1023
-TOP32, TOP64 = np.float32(126), 1022.0  # with the exponents of normal numbers
 
-LOG2_E = float(np.log2(np.e))
+# The rational approximation of tanh of Eigen (generic_fast_tanh_float): odd powers above, even ones below. Its error is
+# below 4e-7 on [-LIMIT32, LIMIT32]; beyond, tanh is 1 in float32.
+ABOVE = (
+    4.89352455891786e-03, 6.37261928875436e-04, 1.48572235717979e-05, 5.12229709037114e-08,
+    -8.60467152213735e-11, 2.00018790482477e-13, -2.76076847742355e-16,
+)  # fmt: skip
+BELOW = (4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06)
+LIMIT32, LIMIT64 = 7.90531110763549805, 20.0
+
+
+def function(emit: Callable[[Number], Number]) -> Any:
+    """A function of a number for kernels, whose code is what ``emit`` emits."""
+
+    def define(_: Any, kind: Any) -> Any:
+        def generate(_: Any, builder: Any, __: Any, values: Any) -> Any:
+            return emit(Number(builder, values[0])).value
+
+        return kind(kind), generate
+
+    return intrinsic(define)
+
+
+def polynomial(x: Number, coefficients: tuple[float, ...]) -> Number:
+    """c_0 + c_1 x + ..."""
+    *others, last = coefficients
+    total = x * last + others.pop()
+    for c in reversed(others):
+        total = total * x + c
+    return total
+
+
+def parts_of_power(t: Number) -> tuple[Number, Number]:
+    """(p, q) with p = 2^n for the integer n nearest to t, and p (1 + q) = 2^t."""
+    digits, bias, top, coefficients = (23, 127, 126, POWER32) if t.single else (52, 1023, 1022, POWER64)
+    t = t.clip(top)  # where powers are normal numbers
+    # The sum has n plus the bias of exponents in its last digits. Shifted to the place of the exponent, they are 2^n.
+    magic = 1.5 * 2**digits + bias
+    shifted = t + magic
+    f = t - (shifted - magic)
+    return shifted.shifted_bits(digits), f * polynomial(f, coefficients)
+
+
+def logistic_of(t: Number) -> Number:
+    """1 / (1 + 2^t), which is the sigmoid of -t / log2(e): relative error below 3e-7 in float32, 1e-15 in float64."""
+    p, q = parts_of_power(t)
+    return 1.0 / (p * (q + 1.0) + 1.0)
+
+
+def tanh_of(x: Number) -> Number:
+    """tanh: error below 4e-7 in float32, 1e-15 in float64."""
+    if x.single:
+        x = x.clip(LIMIT32)
+        square = x * x
+        return polynomial(square, ABOVE) * x / polynomial(square, BELOW)
+    p, q = parts_of_power(x.clip(LIMIT64) * (2 * LOG2_E))
+    above = p * q + (p - 1.0)  # e^2x - 1, of parts that do not cancel
+    return above / (above + 2.0)
+
+
+logistic = function(logistic_of)
+tanh = function(tanh_of)
+
+
+# -- denormal numbers
+
+# Gradients that fade over many steps end in numbers below 1e-38, which take processors of this kind ten times as long:
+# a sequence of which only the last output counts is such a case. In kernels they are zeros.
+X86 = platform.machine().lower() in {"x86_64", "amd64", "x86", "i386", "i686"}
+ZEROS = 0x8040  # bits of the control register: denormal results and arguments are zeros
+
+
+@intrinsic
+def float_control(_: Any) -> Any:
+    """The register that controls arithmetic in this thread; 0 on processors to which this does not matter."""
+
+    def generate(_: Any, builder: Any, __: Any, ___: Any) -> Any:
+        place = cgutils.alloca_once_value(builder, ir.IntType(32)(0))
+        if X86:
+            call_with_place(builder, "llvm.x86.sse.stmxcsr", place)
+        return builder.load(place)
+
+    return types.uint32(), generate
+
+
+@intrinsic
+def set_float_control(_: Any, control: Any) -> Any:
+    """Sets that register."""
+
+    def generate(context: Any, builder: Any, __: Any, values: Any) -> Any:
+        if X86:
+            call_with_place(builder, "llvm.x86.sse.ldmxcsr", cgutils.alloca_once_value(builder, values[0]))
+        return context.get_dummy_value()
+
+    return types.void(types.uint32), generate
+
+
+def call_with_place(builder: Any, name: str, place: Any) -> None:
+    """Calls a function of the compiler with an address."""
+    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+    called = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(called, [builder.bitcast(place, cgutils.voidptr_t)])
+
+
+@njit(**INNER)
+def without_denormals():
+    """From now on denormal numbers are zeros in this thread; returns what `set_float_control` undoes it with."""
+    control = float_control()
+    set_float_control(np.uint32(control | ZEROS))
+    return control
+
+
+# -- as cfc.py uses them, until it takes `exp`
+
+IN_ORDER = {**FLAGS, "fastmath": {"nsz", "arcp", "contract", "afn"}}
+TOP32, TOP64 = np.float32(126), 1022.0
+MAGIC32, MAGIC64 = np.float32(1.5 * 2**23 + 127), 1.5 * 2**52 + 1023
+C32, C64 = tuple(map(np.float32, POWER32)), POWER64
 
 
 @register_jitable(**IN_ORDER)
@@ -53,76 +172,3 @@ def rest_of_float(f):
 def rest_of_double(f):
     p = ((((C64[10] * f + C64[9]) * f + C64[8]) * f + C64[7]) * f + C64[6]) * f + C64[5]
     return (((((p * f + C64[4]) * f + C64[3]) * f + C64[2]) * f + C64[1]) * f + C64[0]) * f
-
-
-@register_jitable(**FLAGS)
-def closed_of_float(t):
-    t = min(max(t, -TOP32), TOP32)  # in this order NaN stays, as no comparison holds for it
-    power, f = power_of_float(t)
-    one = np.float32(1)
-    return one / (one + power * (one + rest_of_float(f)))
-
-
-@register_jitable(**FLAGS)
-def closed_of_double(t):
-    t = min(max(t, -TOP64), TOP64)
-    power, f = power_of_double(t)
-    return 1.0 / (1.0 + power * (1.0 + rest_of_double(f)))
-
-
-def logistic(t):
-    """1 / (1 + 2^t), which is the sigmoid of -t / log2(e): relative error below 3e-7 in float32, 1e-15 in float64."""
-    return 1 / (1 + np.exp2(t))
-
-
-@overload(logistic, inline="always")
-def _logistic(t):
-    if t == numba.float32:
-        return closed_of_float
-    return closed_of_double
-
-
-# -- tanh
-
-# Coefficients of the rational approximation of Eigen (generic_fast_tanh_float): error below 4e-7 with the odd powers
-# above and the even ones below, on [-LIMIT, LIMIT], where tanh is 1 in float32.
-P = tuple(
-    np.float32(c)
-    for c in (
-        -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
-        1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
-    )
-)  # fmt: skip
-Q = tuple(
-    np.float32(c) for c in (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-)
-LIMIT32, LIMIT64 = np.float32(7.90531110763549805), 20.0
-
-
-@register_jitable(**FLAGS)
-def tanh_of_float(x):
-    x = min(max(x, -LIMIT32), LIMIT32)
-    y = x * x
-    p = ((((((P[0] * y + P[1]) * y + P[2]) * y + P[3]) * y + P[4]) * y + P[5]) * y + P[6]) * x
-    return p / (((Q[0] * y + Q[1]) * y + Q[2]) * y + Q[3])
-
-
-@register_jitable(**IN_ORDER)
-def tanh_of_double(x):
-    """(e^2x - 1) / (e^2x + 1), with e^2x - 1 put together from parts that do not cancel."""
-    x = min(max(x, -LIMIT64), LIMIT64)
-    power, f = power_of_double(x * (2 * LOG2_E))
-    above = power * rest_of_double(f) + (power - 1.0)
-    return above / (above + 2.0)
-
-
-def tanh(x):
-    """tanh: error below 4e-7 in float32, 1e-15 in float64."""
-    return np.tanh(x)
-
-
-@overload(tanh, inline="always")
-def _tanh(x):
-    if x == numba.float32:
-        return tanh_of_float
-    return tanh_of_double

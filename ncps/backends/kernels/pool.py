@@ -1,8 +1,8 @@
 """Kernels over ranges of samples, on threads of our own.
 
-numba's own parallel regions are no choice for a library: its workqueue layer aborts the process when two threads use it
-at once, and its OpenMP layer kills a forked child. So kernels are serial, release the interpreter's lock, and are handed
-ranges of samples here. The threads are made at first use, and anew in a forked process, which inherits none.
+numba's own parallel regions are no choice for a library: its workqueue layer aborts the process when two threads use
+it at once, and its OpenMP layer kills a forked child. So kernels are serial, release the interpreter's lock, and are
+handed ranges of samples here. The threads are made at first use, and anew in a forked process, which inherits none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 LITTLE = 20_000  # operations below which handing over to a thread costs more than it gains (about 30 microseconds)
 BLOCK = 32  # samples that a kernel holds in the first-level cache at once; ranges are multiples of it where they can be
@@ -45,21 +46,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Pool.forget)
 
 
-def ranges(samples: int, work: float, threads: int) -> list[Range]:
+def ranges(samples: int, work: float, threads: int, unit: int = 0) -> list[Range]:
     """Ranges of samples, one for each thread that is worth it.
 
     Args:
         samples: number of samples, at least 1.
         work: operations of the whole, roughly.
         threads: how many threads there are to use.
+        unit: samples that take no longer than one of them; of 0, those of a block where there are enough.
     """
-    parts = min(threads, samples, int(work // LITTLE))
+    parts = min(threads, -(-samples // (unit or 1)), int(work // LITTLE))
     if parts <= 1:
         return [(0, samples)]
-    unit = BLOCK if samples >= BLOCK * parts else 1
+    unit = unit or (BLOCK if samples >= BLOCK * parts else 1)
     units = -(-samples // unit)
     edges = [min(samples, unit * (units * i // parts)) for i in range(parts + 1)]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
 def spread(kernel: Callable[[int, int, int], None], parts: list[Range]) -> None:

@@ -10,7 +10,7 @@ from ncps import tree
 from ncps.backends.keras.ops import FRAMEWORK, tensor
 from ncps.ops.dispatch import COMPOSITES
 
-FRAMEWORKS = ("jax", "numpy", "torch")
+FRAMEWORKS = ("numpy", "torch")
 TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments that are trees of tensors
 
 
@@ -19,8 +19,7 @@ def bindings():
     if FRAMEWORK not in FRAMEWORKS:
         return {}
     below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.sequences")
-    names = [name for name in ("ltc_sequence", "cfc_sequence") if hasattr(below, name)]
-    return {name: on_tensors(name, getattr(below, name)) for name in names}
+    return {name: on_tensors(name, getattr(below, name)) for name in TREES}
 
 
 def on_tensors(name, run):
@@ -30,5 +29,5 @@ def on_tensors(name, run):
             return COMPOSITES[name](*args)
         return run(*tree.map(tensor, args[: TREES[name]]), *args[TREES[name] :])
 
-    op.for_steps = getattr(run, "for_steps", False)
+    op.for_steps = run.for_steps
     return op

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ncps.ops.sequences.ltc import LTCWeights, Synapses
-
 Array = Any
 Arrays = list[Array]
 Tree = Any
@@ -78,11 +76,6 @@ class LTCProgram(NamedTuple):
         *tensors, weights, synapses, unfolds, epsilon, motors, every = args
         return cls(unfolds, epsilon, motors, every), [*tensors, *weights, *synapses]
 
-    def call(self, tensors: list[Any]) -> tuple[Any, ...]:
-        """The arguments of the op: the inverse of `of`."""
-        *given, weights, synapses = *tensors[:5], LTCWeights(*tensors[5:-6]), Synapses(*tensors[-6:])
-        return *given, weights, synapses, *self
-
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
         """Those of the kernels."""
         inputs, initial, times, valid, resets, *others = arrays
@@ -129,7 +122,7 @@ class LTCProgram(NamedTuple):
         """Those of the results of `forward`, by those of the arrays."""
         (steps, batch, _), (_, neurons), *_ = shapes
         outputs = (batch, steps, self.motors) if self.every else (batch, self.motors)
-        return [outputs, (batch, neurons), *([(steps, neurons, batch)] if keep else [])]
+        return [outputs, (batch, neurons), *([(steps, batch, neurons)] if keep else [])]
 
     def gradient_shapes(self, shapes: list[Any]) -> list[Any]:
         """Those of the results of `backward`."""
@@ -220,11 +213,12 @@ class CfCProgram(NamedTuple):
         """The kernels' tables for these shapes."""
         weights, maps = iter(shapes[4 + len(self.maps) :]), []
         for count in self.maps:
-            maps.append(tuple((next(weights), next(weights))[0] for _ in range(count)))
+            maps += [(next(weights), next(weights))[0] for _ in range(count)]
             _, _ = next(weights), next(weights)
+        depths = tuple(count - 1 for count in self.maps)
         folded = self.mode != "pure" and all(n == 1 for n in shapes[1])
         options = self.mode, self.backbone_activation, self.head_activation, folded, True, np.dtype(dtype)
-        return kernel("cfc").plan_of(shapes[0][-1], tuple(maps), *options)
+        return kernel("cfc").plan_of(shapes[0][-1], tuple(map(tuple, maps)), depths, *options)
 
     def gradient_shapes(self, shapes: list[Any]) -> list[Any]:
         """Those of the results of `backward`."""

@@ -23,7 +23,16 @@ from numba.core import cgutils, config
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 
-from ncps.backends.kernels.numeric import INNER, KERNEL, LOG2_E, function, parts_of_power, tanh
+from ncps.backends.kernels.numeric import (
+    INNER,
+    KERNEL,
+    LOG2_E,
+    function,
+    parts_of_power,
+    set_float_control,
+    tanh,
+    without_denormals,
+)
 from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
 from ncps.backends.kernels.vectors import INDEX, Number, Variable, emitted, loop
 
@@ -231,47 +240,6 @@ def slope(y, j, scales):
     """d/dx of a squashing activation from its value."""
     u = y - scales[2, j]
     return scales[3, j] - scales[4, j] * u * u
-
-
-# -- denormal numbers
-
-# Gradients that fade over many steps end in numbers below 1e-38, with which processors of this kind are slow: a long
-# sequence of which only the last output counts took five times as long. In kernels they are zeros.
-X86 = platform.machine().lower() in {"x86_64", "amd64", "x86", "i386", "i686"}
-ZEROS = 0x8040  # bits of the control register: denormal results and arguments are zeros
-
-
-@intrinsic
-def float_control(typing_context):
-    """The register that controls arithmetic in this thread; 0 on processors to which this does not matter."""
-
-    def generate(context, builder, signature, arguments):
-        place = cgutils.alloca_once_value(builder, ir.IntType(32)(0))
-        if X86:
-            call_with_place(builder, "llvm.x86.sse.stmxcsr", place)
-        return builder.load(place)
-
-    return types.uint32(), generate
-
-
-@intrinsic
-def set_float_control(typing_context, control):
-    """Sets that register."""
-
-    def generate(context, builder, signature, arguments):
-        if X86:
-            call_with_place(builder, "llvm.x86.sse.ldmxcsr", cgutils.alloca_once_value(builder, arguments[0]))
-        return context.get_dummy_value()
-
-    return types.void(types.uint32), generate
-
-
-def call_with_place(builder, name, place):
-    """Calls a function of the compiler with an address."""
-    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
-    builder.call(
-        cgutils.get_or_insert_function(builder.module, kind, name), [builder.bitcast(place, cgutils.voidptr_t)]
-    )
 
 
 # -- tables
@@ -561,8 +529,7 @@ def forward_kernel(
 
     It makes no difference which `part` they are.
     """
-    control = float_control()
-    set_float_control(np.uint32(control | ZEROS))
+    control = without_denormals()
     steps = inputs.shape[1]
     slots = steps if kept.shape[0] > 0 else 1
     layers, maps = table[:number], table[number:]
@@ -777,8 +744,7 @@ def backward_kernel(
     mode, part, begin, end,
 ):  # fmt: skip
     """Samples from `begin` to `end`; the gradients of what they share go to row `part`."""
-    control = float_control()
-    set_float_control(np.uint32(control | ZEROS))
+    control = without_denormals()
     steps = d_inputs.shape[1]
     row = -1 if times.shape[0] > 1 else part
     m = min(BLOCK, end - begin)

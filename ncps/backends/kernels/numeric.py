@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 
 from ncps.backends.kernels.vectors import Number
 
@@ -95,7 +95,7 @@ tanh = function(tanh_of)
 
 # -- denormal numbers
 
-# Gradients that fade over many steps end in numbers below 1e-38, which take processors of this kind ten times as long:
+# Gradients that fade over many steps end in numbers below 1e-38, which take x86 processors ten times as long:
 # a sequence of which only the last output counts is such a case. In kernels they are zeros.
 X86 = platform.machine().lower() in {"x86_64", "amd64", "x86", "i386", "i686"}
 ZEROS = 0x8040  # bits of the control register: denormal results and arguments are zeros
@@ -139,36 +139,3 @@ def without_denormals():
     control = float_control()
     set_float_control(np.uint32(control | ZEROS))
     return control
-
-
-# -- as cfc.py uses them, until it takes `exp`
-
-IN_ORDER = {**FLAGS, "fastmath": {"nsz", "arcp", "contract", "afn"}}
-TOP32, TOP64 = np.float32(126), 1022.0
-MAGIC32, MAGIC64 = np.float32(1.5 * 2**23 + 127), 1.5 * 2**52 + 1023
-C32, C64 = tuple(map(np.float32, POWER32)), POWER64
-
-
-@register_jitable(**IN_ORDER)
-def power_of_float(t):
-    """(n, f) = 2^(the integer nearest to t), t minus that integer."""
-    shifted = t + MAGIC32
-    return np.int32(np.float32(shifted).view(np.int32) << np.int32(23)).view(np.float32), t - (shifted - MAGIC32)
-
-
-@register_jitable(**IN_ORDER)
-def power_of_double(t):
-    shifted = t + MAGIC64
-    return np.int64(np.float64(shifted).view(np.int64) << np.int64(52)).view(np.float64), t - (shifted - MAGIC64)
-
-
-@register_jitable(**FLAGS)
-def rest_of_float(f):
-    """2^f - 1."""
-    return ((((C32[4] * f + C32[3]) * f + C32[2]) * f + C32[1]) * f + C32[0]) * f
-
-
-@register_jitable(**FLAGS)
-def rest_of_double(f):
-    p = ((((C64[10] * f + C64[9]) * f + C64[8]) * f + C64[7]) * f + C64[6]) * f + C64[5]
-    return (((((p * f + C64[4]) * f + C64[3]) * f + C64[2]) * f + C64[1]) * f + C64[0]) * f

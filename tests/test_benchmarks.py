@@ -1,5 +1,6 @@
 """The comparison benchmark: its tables, its turns, its records and its page; and one small measurement."""
 
+import contextlib
 import itertools
 import subprocess
 import sys
@@ -154,6 +155,42 @@ def test_a_measurement(measured):
     assert measured.ratio_min <= measured.ratio_max
     assert 0 <= measured.peak_mb < 50
     assert measured.peer == "itself, T = 6"
+
+
+class FakeWorker(contextlib.AbstractContextManager):
+    """A side that takes 1 ms, or fails in its turn or before."""
+
+    def __init__(self, side, failing):
+        self.side, self.failing = side, failing
+
+    def __exit__(self, *_):
+        return None
+
+    def prepare(self, case, mode):
+        self.fail_if("prepare")
+        return {"compile_s": 0.5, "way": "eager", "factor": 1.0}
+
+    def run(self, repeats):
+        self.fail_if("run")
+        return 1.0
+
+    def fail_if(self, what):
+        if (self.side.package, what) in self.failing:
+            raise Failed(f"{self.side.package} could not {what}", self)
+
+
+@pytest.mark.parametrize("what", ["prepare", "run"])
+@pytest.mark.parametrize("package", [OURS, LSTM, sides.LIMIT])
+def test_a_side_that_fails_leaves_the_others_their_times(package, what, monkeypatch):
+    monkeypatch.setattr(Bench, "_worker", lambda _, side: FakeWorker(side, [(package, what)]))
+    bench = Bench(replace(HASTY, limit=True))
+    own = bench.time(Question(LTC_64, "training", Side(OURS, "torch"), Side(LSTM, "torch")))
+    text = f"{package} could not {what}"
+    assert own.failure == (text if package == OURS else None)
+    assert own.peer_failure == (text if package == LSTM else None)
+    assert own.median_ms == (None if package == OURS else 1.0)
+    assert own.ratio == (1.0 if package == sides.LIMIT else None)
+    assert own.fraction == (1.0 if package == LSTM else None)
 
 
 def test_what_fails_is_a_result():

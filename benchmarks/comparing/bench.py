@@ -19,6 +19,7 @@ from benchmarks.comparing.records import Record
 from benchmarks.comparing.sides import Side, environment, limit as limit_side
 
 LEAST_ROUNDS = 3
+SLOW_MS = 1000.0
 SHARE_OF_MEMORY = 0.7  # of what is free, for one worker: beyond it the machine would begin to swap
 SMALLEST_MB = 0.1  # memory is counted in pages: less than some of them is no figure to divide by
 
@@ -154,10 +155,8 @@ class Bench:
             try:
                 answer = worker.prepare(case, question.mode)
             except Failed as reason:
-                if not prefix:
-                    record.failure = str(reason)
+                if not note(record, prefix, reason):
                     break
-                record.peer_failure = str(reason)
                 continue
             workers[prefix] = worker
             if prefix == "limit_":
@@ -169,11 +168,14 @@ class Bench:
         return workers, factor
 
     def _turns(self, question: Question, record: Record, workers: dict[str, Worker], factor: float) -> None:
-        """Lets the workers take turns and writes down the times."""
+        """Lets the workers take turns and writes down the times; if the peer fails in its turn, ours runs alone."""
         try:
             times = dict(zip(workers, take_turns(list(workers.values()), self.options), strict=True))
         except Failed as reason:
-            record.failure = str(reason)
+            (prefix,) = (prefix for prefix, worker in workers.items() if worker is reason.worker)
+            del workers[prefix]
+            if note(record, prefix, reason):
+                self._turns(question, record, workers, factor)
             return
         for prefix in {"", "peer_"} & set(workers):
             for name, of in (("median", statistics.median), ("min", min), ("max", max)):
@@ -196,13 +198,20 @@ class Bench:
             return worker.memory(case, mode, self._ways[side, case, mode])
 
 
+def note(record: Record, prefix: str, reason: Failed) -> bool:
+    """Writes down why a side failed; whether the others may go on. The limit is no loss."""
+    if prefix != "limit_":
+        setattr(record, f"{prefix}failure", str(reason))
+    return prefix != ""
+
+
 def take_turns(sides: Sequence[Runs], options: Options) -> list[list[float]]:
     """Times in ms of sides that take turns, A B B A A B B A: all of them see the same state of the machine.
 
     How often a side runs in its turn depends on how fast it is, and how many turns there are on how slow they are.
     """
     times: list[list[float]] = [[] for _ in sides]
-    once = [min(side.run(1), side.run(1)) for side in sides]
+    once = [first_look(side) for side in sides]
     repeats = [max(1, math.ceil(options.round_ms / ms)) for ms in once]
     turn_s = 1e-3 * sum(ms * n for ms, n in zip(once, repeats, strict=True))
     rounds = max(LEAST_ROUNDS, min(options.rounds, int(options.budget_s / turn_s)))
@@ -212,3 +221,9 @@ def take_turns(sides: Sequence[Runs], options: Options) -> list[list[float]]:
             time.sleep(options.pause_s)
             times[i].append(sides[i].run(repeats[i]))
     return times
+
+
+def first_look(side: Runs) -> float:
+    """About how many ms a side takes: the lesser of two runs, since the first is often slow."""
+    ms = side.run(1)
+    return min(ms, side.run(1)) if ms < SLOW_MS else ms

@@ -18,12 +18,21 @@ from benchmarks.comparing.memory import resident
 from benchmarks.comparing.sides import ROOT, Side
 
 COMMAND = [sys.executable, "-P", "-m", "benchmarks.comparing.worker"]  # -P: the path is what the environment says
-LOOK = 0.5  # seconds between two looks at a worker that is busy
+LOOK = 0.2  # seconds between two looks at a worker that is busy
 GRACE = 10  # seconds to end in
 
 
 class Failed(Exception):  # noqa: N818 - what a side did, and a result too
-    """A side could not be measured; the message says why."""
+    """A side could not be measured; the message says why.
+
+    Args:
+        reason: why.
+        worker: whose process it was.
+    """
+
+    def __init__(self, reason: str, worker: Worker) -> None:
+        super().__init__(reason)
+        self.worker = worker
 
 
 class Worker:
@@ -95,25 +104,25 @@ class Worker:
         try:
             print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
         except BrokenPipeError:
-            raise Failed(f"ended: {self.last_words()}") from None
-        line = self._answer(do)
+            raise Failed(f"ended: {self.last_words()}", self) from None
+        line = self._answer()
         if not line:
-            raise Failed(f"ended: {self.last_words()}")
+            raise Failed(f"ended: {self.last_words()}", self)
         reply = json.loads(line)
         if "error" in reply:
-            raise Failed(reply["error"])
+            raise Failed(reply["error"], self)
         return reply
 
-    def _answer(self, do: str) -> str:
+    def _answer(self) -> str:
         end = time.monotonic() + self.patience
         while True:
             try:
                 return self._lines.get(timeout=LOOK)
             except queue.Empty:
                 if resident(self._process.pid) > self.most_mb:
-                    raise Failed(f"{do}: more than {self.most_mb / 1024:.0f} GB of memory") from None
+                    raise Failed(f"more than {self.most_mb / 1024:.0f} GB of memory", self) from None
                 if time.monotonic() > end:
-                    raise Failed(f"{do}: no answer within {self.patience:.0f} s") from None
+                    raise Failed(f"no answer within {self.patience:.0f} s", self) from None
 
     def last_words(self) -> str:
         """The last line of the process' errors."""

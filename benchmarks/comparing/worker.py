@@ -7,12 +7,14 @@ Requests are ``{"do": "prepare" | "run" | "memory", ...}`` with the arguments of
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import sys
 import time
 import traceback
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
@@ -139,8 +141,13 @@ def replies() -> TextIO:
     return own
 
 
-def use_few_cores() -> None:
-    """Keeps to as many cores as there shall be threads: not every library can be told their number."""
+def be_modest() -> None:
+    """Keeps to as many cores as there shall be threads, and dies first where memory runs out.
+
+    Not every library can be told the number of its threads.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, cores[: int(os.environ.get(THREADS[0], len(cores)))])
@@ -148,7 +155,7 @@ def use_few_cores() -> None:
 
 def main() -> None:
     """Answers until there are no more requests."""
-    use_few_cores()
+    be_modest()
     out, session = replies(), Session()
     for line in sys.stdin:
         request = json.loads(line)

@@ -21,9 +21,9 @@ from rich.console import Console
 
 from benchmarks.comparing import floors, growth, page, plots, tables
 from benchmarks.comparing.bench import Bench, Options, Question
-from benchmarks.comparing.cases import LONG, MODES, QUICK, grid
+from benchmarks.comparing.cases import LONG, MODES, QUICK, VARIED, Case, grid
 from benchmarks.comparing.records import Record, Results, about
-from benchmarks.comparing.sides import BACKENDS, OURS, PEERS, Side, installed, packages, peer, runs
+from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, Side, installed, packages, peer, runs
 
 LISTS = ("grid", "floors", "growth")
 QUICK_LONG = 1_000
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.read:
         results = merged([Results.read(file) for file in args.read])
     else:
-        results = Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+        results = started(args)
         measure(args, results, progress)
     verdicts = judged(args, results)
     grown = growth.fits(results.records)
@@ -73,6 +73,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--no-memory", dest="memory", action="store_false", help="measure no memory in the grid")
     add("--peers-dir", type=Path, default=Path(".peers"), metavar="DIR", help="where peers are installed")
     add("--json", type=Path, metavar="FILE", help="write records here, after each measurement")
+    add("--resume", action="store_true", help="go on with the run whose records are in the file of --json")
     add("--from", dest="read", nargs="+", type=Path, metavar="FILE", help="measure nothing, read records")
     add("--plot", type=Path, metavar="DIR", help="draw plots")
     add("--page", type=Path, metavar="FILE", help="write the page with the results")
@@ -117,11 +118,18 @@ def check_peers(args: argparse.Namespace) -> None:
         packages(Side(name, "torch"), args.peers_dir)
 
 
+def started(args: argparse.Namespace) -> Results:
+    """No results yet, or those of the run that goes on."""
+    if args.resume and args.json and args.json.exists():
+        return Results.read(args.json)
+    return Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+
+
 def measure(args: argparse.Namespace, results: Results, progress: Console) -> None:
     """Measures the lists that were asked for."""
 
     def changed(record: Record) -> None:
-        if record not in results.records:
+        if not any(record is known for known in results.records):
             results.records.append(record)
         if args.json:
             results.write(args.json)
@@ -129,7 +137,7 @@ def measure(args: argparse.Namespace, results: Results, progress: Console) -> No
     given = {"threads": args.threads, "device": args.device, "peers": args.peers_dir.resolve()}
     given |= HURRIED if args.quick else {}
     given |= {"patience_s": args.patience} if args.patience else {}
-    bench = Bench(Options(**given), changed)
+    bench = Bench(Options(**given), changed, tuple(results.records))
     steps: dict[str, Callable[[], None]] = {
         "grid": lambda: run_all(bench, grid_questions(args), args.memory, progress),
         "growth": lambda: run_all(bench, growth.questions(args.backends, args.cells, args.quick), True, progress),
@@ -171,10 +179,21 @@ def grid_questions(args: argparse.Namespace) -> list[Question]:
             for mode in args.modes:
                 if not runs(backend, mode):
                     continue
-                beside = [peer(name, backend, case) for name in peers_of(args.peers)]
-                others = [side for side in beside if side] or [None]
-                questions += [Question(case.of_mode(mode), mode, Side(OURS, backend), other) for other in others]
+                asked = case.of_mode(mode), mode, Side(OURS, backend)
+                questions += [Question(*asked, other) for other in beside(args.peers, backend, case)]
     return list(dict.fromkeys(questions))
+
+
+def beside(names: Sequence[str], backend: str, case: Case) -> list[Side | None]:
+    """The peers of a case; none at all is a peer as well.
+
+    An LSTM is the same for all cells of a size. Unless it is asked for by name, it runs beside few of them, and beside
+    those that nobody else has.
+    """
+    found = {name: peer(name, backend, case) for name in peers_of(names)}
+    if ALL in names and found[UPSTREAM] is not None and case not in VARIED:
+        del found[LSTM]
+    return [side for side in found.values() if side] or [None]
 
 
 def asked_floors(args: argparse.Namespace, quick: bool) -> list[floors.Check]:

@@ -408,6 +408,15 @@ def test_questions_of_the_grid():
     assert {q.peer.package for q in compare.grid_questions(args) if q.case.cell == "GRU"} == {LSTM}
 
 
+def test_the_lstm_is_not_repeated_for_every_cell():
+    def packages(*names, case):
+        return {side.package for side in compare.beside(names, "torch", case)}
+
+    assert packages("all", case=CFC_64) == {UPSTREAM, LSTM}
+    assert packages("all", case=LTC_19) == {UPSTREAM}
+    assert packages(LSTM, UPSTREAM, case=LTC_19) == {UPSTREAM, LSTM}
+
+
 def test_a_peer_is_looked_for_before_anything_is_measured(capsys):
     with pytest.raises(SystemExit):
         compare.parsed(["--peers-dir", str(NOWHERE)])
@@ -421,3 +430,6 @@ def test_a_run_from_end_to_end(tmp_path, capsys):
     (own,) = Results.read(file).records
     assert (own.cell, own.mode, own.batch, own.failure) == ("GRU", "control", 1, None)
     assert "GRU(64)" in capsys.readouterr().out
+    before = file.read_text()
+    assert compare.main([*what.split(), "--json", str(file), "--resume"]) == 0
+    assert file.read_text() == before  # nothing was left to measure

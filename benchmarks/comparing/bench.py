@@ -81,6 +81,11 @@ class Question(NamedTuple):
             return f"itself, T = {self.peer_case.steps:,}"
         return None if self.peer is None else self.peer.label
 
+    def is_of(self, record: Record) -> bool:
+        """Whether a record is the answer."""
+        asked = self.case, self.mode, self.ours, self.against
+        return (record.case, record.mode, record.side, record.peer) == asked
+
 
 @dataclass
 class Bench:
@@ -89,23 +94,29 @@ class Bench:
     Attributes:
         options: how.
         changed: called after each measurement.
+        earlier: records of a run that goes on.
     """
 
     options: Options
     changed: Callable[[Record], None] = lambda record: None
+    earlier: Sequence[Record] = ()
     records: dict[Question, Record] = field(default_factory=dict)
     _ways: dict[tuple[Side, Case, str], str] = field(default_factory=dict)
 
     def record(self, question: Question) -> Record:
         """The record of a question, empty at first."""
         if question not in self.records:
-            case, ours = question.case, question.ours
-            self.records[question] = Record(
-                case.cell, case.wiring, case.units, case.outputs, case.features, limit.synapses_of(case), case.batch,
-                case.steps, question.mode, ours.framework, self.options.device, ours.fast, peer=question.against,
-                peer_steps=question.peer_case and question.peer_case.steps,
-            )  # fmt: skip
+            found = next((record for record in self.earlier if question.is_of(record)), None)
+            self.records[question] = found or self._empty(question)
         return self.records[question]
+
+    def _empty(self, question: Question) -> Record:
+        case, ours = question.case, question.ours
+        return Record(
+            case.cell, case.wiring, case.units, case.outputs, case.features, limit.synapses_of(case), case.batch,
+            case.steps, question.mode, ours.framework, self.options.device, ours.fast, peer=question.against,
+            peer_steps=question.peer_case and question.peer_case.steps,
+        )  # fmt: skip
 
     def time(self, question: Question) -> Record:
         """The record with its times."""

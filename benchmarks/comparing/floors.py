@@ -142,7 +142,7 @@ class Check:
         """What its record says."""
         figure, bound = self.floor.figure.of(record), self.floor.bound
         kept = None if figure is None else figure >= bound if self.floor.figure.at_least else figure <= bound
-        if record.failure:
+        if figure is None and record.failure:
             kept = False
         return Verdict(self, record, figure, kept)
 
@@ -205,7 +205,7 @@ def stated(check: Check, records: Sequence[Record]) -> Verdict | None:
 
 
 def answers(record: Record, asked: Question) -> bool:
-    """Whether a record is that of a question; the limit is part of every record."""
-    if (record.case, record.mode, record.side) != (asked.case, asked.mode, asked.ours):
-        return False
-    return asked.against in (None, record.peer)
+    """Whether a record has what is asked: beside whom it was measured is no matter where it is the limit."""
+    if asked.against is None:
+        return (record.case, record.mode, record.side) == (asked.case, asked.mode, asked.ours)
+    return asked.is_of(record)

@@ -20,6 +20,7 @@ from benchmarks.comparing.sides import Side, environment, limit as limit_side
 
 LEAST_ROUNDS = 3
 SLOW_MS = 1000.0
+OWN, PEER, LIMIT = "", "peer_", "limit_"  # beginnings of a record's fields
 SHARE_OF_MEMORY = 0.7  # of what is free, for one worker: beyond it the machine would begin to swap
 SMALLEST_MB = 0.1  # memory is counted in pages: less than some of them is no figure to divide by
 
@@ -81,6 +82,10 @@ class Question(NamedTuple):
             return f"itself, T = {self.peer_case.steps:,}"
         return None if self.peer is None else self.peer.label
 
+    def case_of(self, prefix: str) -> Case:
+        """The case of a side."""
+        return (self.peer_case if prefix == PEER else None) or self.case
+
     def is_of(self, record: Record) -> bool:
         """Whether a record is the answer."""
         asked = self.case, self.mode, self.ours, self.against
@@ -133,15 +138,16 @@ class Bench:
         """The record with its memory."""
         record = self.record(question)
         if record.peak_mb is None and question.mode != "control":
-            fields = ("peak_mb", "failure"), ("peer_peak_mb", "peer_failure")
-            sides = (question.ours, question.case), (question.peer, question.peer_case or question.case)
-            for (side, case), (figure, failure) in zip(sides, fields, strict=True):
-                if side is None or getattr(record, failure):
+            sides = {OWN: question.ours, PEER: question.peer}
+            for prefix, side in sides.items():
+                if side is None or getattr(record, f"{prefix}failure"):
                     continue
                 try:
-                    setattr(record, figure, self._peak(side, case, question.mode))
+                    peak = self._peak(side, question.case_of(prefix), question.mode)
                 except Failed as reason:
-                    setattr(record, failure, str(reason))
+                    note(record, prefix, reason)
+                else:
+                    setattr(record, f"{prefix}peak_mb", peak)
             if record.peak_mb is not None and record.peer_peak_mb is not None:
                 record.memory_ratio = record.peer_peak_mb / max(record.peak_mb, SMALLEST_MB)
             self.changed(record)
@@ -156,13 +162,12 @@ class Bench:
         self, question: Question, record: Record, stack: contextlib.ExitStack
     ) -> tuple[dict[str, Worker], float]:
         """Workers of ours, the peer and the limit, those that can; and the factor of the limit's times."""
-        sides = {"": question.ours, "peer_": question.peer, "limit_": limit_side() if self.options.limit else None}
+        sides = {OWN: question.ours, PEER: question.peer, LIMIT: limit_side() if self.options.limit else None}
         workers, factor = {}, 1.0
         for prefix, side in sides.items():
             if side is None:
                 continue
-            case = question.peer_case or question.case if prefix == "peer_" else question.case
-            worker = stack.enter_context(self._worker(side))
+            case, worker = question.case_of(prefix), stack.enter_context(self._worker(side))
             try:
                 answer = worker.prepare(case, question.mode)
             except Failed as reason:
@@ -170,7 +175,7 @@ class Bench:
                     break
                 continue
             workers[prefix] = worker
-            if prefix == "limit_":
+            if prefix == LIMIT:
                 factor = answer["factor"]
                 continue
             self._ways[side, case, question.mode] = answer["way"]
@@ -188,16 +193,16 @@ class Bench:
             if note(record, prefix, reason):
                 self._turns(question, record, workers, factor)
             return
-        for prefix in {"", "peer_"} & set(workers):
+        for prefix in {OWN, PEER} & set(workers):
             for name, of in (("median", statistics.median), ("min", min), ("max", max)):
                 setattr(record, f"{prefix}{name}_ms", of(times[prefix]))
-        if "peer_" in times:
-            share = question.case.steps / (question.peer_case or question.case).steps
-            ratios = [share * theirs / ours for ours, theirs in zip(times[""], times["peer_"], strict=True)]
+        if PEER in times:
+            share = question.case.steps / question.case_of(PEER).steps
+            ratios = [share * theirs / ours for ours, theirs in zip(times[OWN], times[PEER], strict=True)]
             record.ratio = share * record.peer_median_ms / record.median_ms
             record.ratio_min, record.ratio_max = min(ratios), max(ratios)
-        if "limit_" in times:
-            record.limit_ms = factor * statistics.median(times["limit_"])
+        if LIMIT in times:
+            record.limit_ms = factor * statistics.median(times[LIMIT])
             record.fraction = record.limit_ms / record.median_ms
 
     def _peak(self, side: Side, case: Case, mode: str) -> float:
@@ -211,9 +216,9 @@ class Bench:
 
 def note(record: Record, prefix: str, reason: Failed) -> bool:
     """Writes down why a side failed; whether the others may go on. The limit is no loss."""
-    if prefix != "limit_":
+    if prefix != LIMIT:
         setattr(record, f"{prefix}failure", str(reason))
-    return prefix != ""
+    return prefix != OWN
 
 
 def take_turns(sides: Sequence[Runs], options: Options) -> list[list[float]]:

@@ -119,10 +119,11 @@ class Worker:
             try:
                 return self._lines.get(timeout=LOOK)
             except queue.Empty:
-                if resident(self._process.pid) > self.most_mb:
-                    raise Failed(f"more than {self.most_mb / 1024:.0f} GB of memory", self) from None
-                if time.monotonic() > end:
-                    raise Failed(f"no answer within {self.patience:.0f} s", self) from None
+                late = time.monotonic() > end
+                if late or resident(self._process.pid) > self.most_mb:
+                    self._process.kill()  # else it would go on beside the others
+                    why = f"no answer within {self.patience:.0f} s" if late else f"over {self.most_mb / 1024:.0f} GB"
+                    raise Failed(why, self) from None
 
     def last_words(self) -> str:
         """The last line of the process' errors."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OURS, UPSTREAM, LSTM, LIMIT = "ncps", "ncps-1.0.1", "lstm", "limit"
 KERAS = ("keras-torch", "keras-jax", "keras-tensorflow")
 BACKENDS = ("numpy", "torch", "jax", "mlx", "tensorflow", *KERAS)
-PACKAGES = {"mlx": "mlx.core"}  # a package that is there although its framework is not: `mlx` is a namespace
+NEEDED = {"jax": ("jax", "flax", "optax"), "mlx": ("mlx.core",)}  # packages, where not the framework's name alone
 INSTALL = "python -m pip install --no-deps --target {folder} ncps==1.0.1 future==1.0.0"
 
 # The framework of a peer's process, by our backend. ncps 1.0.1 has torch, and Keras on any framework.
@@ -92,11 +92,9 @@ def runs(backend: str, mode: str) -> bool:
 
 def installed(framework: str) -> bool:
     """Whether all packages of a framework are there; none is imported."""
-    needed = {"jax": ("jax", "flax", "optax")}
-    return all(
-        importlib.util.find_spec(package.split(".")[0]) and importlib.util.find_spec(package)
-        for name in framework.split("-")
-        for package in needed.get(name, (PACKAGES.get(name, name),))
+    needed = [package for name in framework.split("-") for package in NEEDED.get(name, (name,))]
+    return all(importlib.util.find_spec(package.split(".")[0]) for package in needed) and all(
+        map(importlib.util.find_spec, needed)
     )
 
 

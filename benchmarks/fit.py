@@ -80,7 +80,7 @@ def own_torch(make: Callable[[], ncps.Model]) -> Epoch:
         total = 0.0
         for x, y in batches():
             optimizer.zero_grad()
-            loss = torch.nn.functional.mse_loss(model(torch.from_numpy(x)), torch.from_numpy(y))
+            loss = torch.nn.functional.mse_loss(model(torch.as_tensor(x)), torch.as_tensor(y))
             loss.backward()
             optimizer.step()
             total += loss.item()

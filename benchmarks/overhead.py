@@ -1,6 +1,7 @@
-"""What ncps costs on top of a framework: its import, one op, one layer call.
+"""What ncps costs on top of a framework: its import, one op, one layer call, one step of `fit`.
 
-Run with ``python -m benchmarks.overhead [backend ...]``; without names, all that are installed.
+Run with ``python -m benchmarks.overhead [backend ...] [--device gpu]``; without names, all that are installed. The step
+of `fit` is that of a model which computes next to nothing, beside the same step in a loop of the framework.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import fit
+from benchmarks.comparing.sides import CPU_ONLY
 from ncps.backend import NCPSBackend
+from ncps.layers import Layer
+from ncps.models import Model
 
 IMPORT_LIMIT = 0.15  # seconds
 OP_LIMIT = 0.3  # microseconds
@@ -28,8 +33,11 @@ PROCESSES = 11
 ROUNDS = 301
 IN_ROUND = 200
 SHAPE = (4, 8)
+EPOCHS = 31
+STEPS = fit.SAMPLES // fit.BATCH  # of an epoch
 
 # Framework's module, the names of its functions there, and how its tensors are made.
+OPS = ("tanh(x)", "add(x, x)")
 FRAMEWORKS = {
     "numpy": ("numpy", {"tanh": "tanh", "add": "add"}, "asarray"),
     "torch": ("torch", {"tanh": "tanh", "add": "add"}, "as_tensor"),
@@ -40,9 +48,20 @@ FRAMEWORKS = {
 }
 
 
-def environment() -> dict[str, str]:
+class Scale(Layer):
+    """Next to nothing: a feature of the last step, times a weight."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.factor = self.add_weight("factor", (1,), "ones")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs[:, -1, :1] * self.factor
+
+
+def environment(device: str = "cpu") -> dict[str, str]:
     """Ours, without settings of BLAS: NumPy is to start as it does for users."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("OPENBLAS_")}
+    return kept | (CPU_ONLY if device == "cpu" else {})
 
 
 def import_times() -> dict[str, float]:
@@ -101,12 +120,68 @@ def native_linear(backend: str, kernel: np.ndarray) -> Callable[[Any], Any]:
     return lambda x: x @ kernel + kernel[0]
 
 
-def measure(backend: str) -> list[tuple[str, float, float]]:
-    """Name, our and the framework's microseconds of ops and of a layer, in this process."""
+class Empty(Model):
+    """A model whose steps cost what training costs in any case."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = Scale()
+
+    def call(self, inputs: Any) -> Any:
+        return self.scale(inputs)
+
+
+def keras_fit(_: Callable[[], Model]) -> fit.Epoch:
+    """Under keras, `fit` is Keras' own: beside it, that of a layer which is written for Keras alone."""
+    import keras
+
+    class OwnScale(keras.layers.Layer):
+        def build(self, _: Any) -> None:
+            self.factor = self.add_weight(name="factor", shape=(1,), initializer="ones")
+
+        def call(self, inputs: Any) -> Any:
+            return inputs[:, -1, :1] * self.factor
+
+    model = keras.Sequential([OwnScale()])
+    model.compile(keras.optimizers.Adam(1e-3), "mse")
+    return lambda: fit.timed(lambda: model.fit(fit.X, fit.Y, batch_size=fit.BATCH, verbose=0))
+
+
+LOOPS = {**fit.OWN, "keras": keras_fit}
+
+
+def steps_of_fit(backend: str) -> tuple[float, float]:
+    """Median microseconds of a step of `fit` and of the framework's own, epoch by epoch in turn."""
+    epochs = fit.fitted(Empty), LOOPS[backend](Empty)
+    for epoch in epochs:
+        epoch()  # compiles
+    times: tuple[list[float], list[float]] = ([], [])
+    for round_ in range(EPOCHS):
+        for i in (0, 1) if round_ % 2 else (1, 0):
+            times[i].append(1e6 * epochs[i]() / STEPS)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def use_accelerator(backend: str) -> None:
+    """Makes the accelerator the default of frameworks that do not take it by themselves."""
+    if backend == "torch":
+        import torch
+
+        torch.set_default_device("cuda" if torch.cuda.is_available() else "mps")
+    if backend == "mlx":
+        import mlx.core as mx
+
+        mx.set_default_device(mx.gpu)
+
+
+def measure(backend: str, device: str = "cpu") -> list[tuple[str, float, float]]:
+    """Name, our and the framework's microseconds of ops, of a layer and of a step of `fit`, in this process."""
     import ncps
     from ncps import layers, ops
 
     ncps.set_backend(backend)
+    if device == "gpu":
+        use_accelerator(backend)
     module_name, functions, make = FRAMEWORKS[backend]
     module = importlib.import_module(module_name)
     array = np.full(SHAPE, 0.5, np.float32)
@@ -121,13 +196,16 @@ def measure(backend: str) -> list[tuple[str, float, float]]:
         native_linear(backend, np.eye(SHAPE[1], dtype="float32")),
     )
     rows.append(("Dense(x)", *pair(lambda: dense(x), lambda: linear(x))))
+    if backend in LOOPS:
+        rows.append(("a step of fit", *steps_of_fit(backend)))
     return rows
 
 
-def in_process(backend: str) -> list[tuple[str, float, float]] | str:
+def in_process(backend: str, device: str) -> list[tuple[str, float, float]] | str:
     """`measure` in a process of its own, so that frameworks do not disturb one another; or why it failed."""
-    line = f"import json; from benchmarks.overhead import measure; print('\\n>' + json.dumps(measure({backend!r})))"
-    quiet = environment() | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    call = f"measure({backend!r}, {device!r})"
+    line = f"import json; from benchmarks.overhead import measure; print('\\n>' + json.dumps({call}))"
+    quiet = environment(device) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([sys.executable, "-c", line], env=quiet, capture_output=True, text=True, check=False)
     for printed in done.stdout.splitlines():
         if printed.startswith(">"):
@@ -142,7 +220,8 @@ def main() -> None:
     )
     available = [name for name in NCPSBackend.available_backends() if name in FRAMEWORKS]
     parser.add_argument("backends", nargs="*", default=available, help="backends (default: all that are installed)")
-    backends = parser.parse_args().backends
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    args = parser.parse_args()
     console = Console()
 
     imports = Table("process", "seconds", "beyond the line before", title=f"Import, median of {PROCESSES} processes")
@@ -160,13 +239,13 @@ def main() -> None:
     calls = Table(
         "backend", "call", "ncps", "framework", "more", "limit", title=f"Microseconds, median of {ROUNDS} rounds"
     )
-    for backend in backends:
-        rows = in_process(backend)
+    for backend in args.backends:
+        rows = in_process(backend, args.device)
         if isinstance(rows, str):
             calls.add_row(backend, f"failed: {rows}")
             continue
         for name, ours, theirs in rows:
-            more, is_op = ours - theirs, not name.startswith("Dense")
+            more, is_op = ours - theirs, name in OPS
             verdict = ("kept" if more < OP_LIMIT else "EXCEEDED") if is_op else ""
             calls.add_row(backend, name, f"{ours:.2f}", f"{theirs:.2f}", f"{more:+.2f}", verdict)
     console.print(calls)

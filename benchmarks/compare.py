@@ -1,0 +1,241 @@
+"""How fast and how small: ours beside ncps 1.0.1, beside LSTMs, and beside what the machine can do.
+
+    python -m benchmarks.compare --quick
+    python -m benchmarks.compare --cases grid floors growth --json speed.json --plot docs --page docs/speed.md
+    python -m benchmarks.compare --from speed.json --page docs/speed.md
+
+The peer is installed into a folder of its own, since its package has the name of ours:
+
+    python -m pip install --no-deps --target .peers/ncps-1.0.1 ncps==1.0.1 future==1.0.0
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.comparing import floors, growth, page, plots, tables
+from benchmarks.comparing.bench import Bench, Options, Question
+from benchmarks.comparing.cases import LONG, MODES, QUICK, VARIED, Case, grid
+from benchmarks.comparing.records import Record, Results, about
+from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, Side, installed, packages, peer, runs
+
+LISTS = ("grid", "floors", "growth")
+QUICK_LONG = 1_000
+HURRIED = {"rounds": 3, "round_ms": 5.0, "budget_s": 3.0, "patience_s": 120.0}
+QUICK_SIZES = {"batches": (8,), "steps": (20,)}
+ALL, NONE = "all", "none"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures or reads, and shows; the exit status, 1 if floors were asked for and one was missed."""
+    args = parsed(arguments)
+    console, progress = Console(), Console(stderr=True)
+    if args.read:
+        results = merged([Results.read(file) for file in args.read])
+    else:
+        results = started(args)
+        measure(args, results, progress)
+    verdicts = judged(args, results)
+    grown = growth.fits(results.records)
+    show(console, results, verdicts, grown)
+    pictures = plots.draw(results.records, args.plot) if args.plot else []
+    if args.page:
+        links = [os.path.relpath(picture, args.page.parent) for picture in pictures]
+        args.page.write_text(page.text(results, verdicts, grown, links), encoding="utf-8")
+    asked = args.read or "floors" in args.cases
+    return int(bool(asked) and any(verdict.kept is False for verdict in verdicts))
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--cases", nargs="+", choices=LISTS, default=["grid"], help="lists to measure (default: grid)")
+    add("--backends", nargs="+", default=[ALL], metavar="NAME", help=f"{', '.join(BACKENDS)}; keras means all three")
+    add("--peers", nargs="+", default=[ALL], choices=[ALL, NONE, *PEERS], help="whom the grid is compared with")
+    add("--cells", nargs="+", default=[], metavar="NAME", help='as "LTC", "CfC(64)", "LTC AutoNCP(64, 8)"')
+    add("--modes", nargs="+", default=list(MODES), choices=MODES)
+    add("--batch", nargs="+", type=int, default=[], help="batch sizes of the grid")
+    add("--steps", nargs="+", type=int, default=[], help="lengths of the grid")
+    add("--units", nargs="+", type=int, default=[], help="numbers of units of the grid")
+    add("--quick", action="store_true", help="few and short turns, small cases: to see that it works")
+    add("--threads", type=int, default=cores(), help="of each process (default: all cores)")
+    add("--device", choices=("cpu", "gpu"), default="cpu")
+    add("--patience", type=float, help="seconds that a side may take for one answer (default: 600)")
+    add("--no-memory", dest="memory", action="store_false", help="measure no memory in the grid")
+    add("--peers-dir", type=Path, default=Path(".peers"), metavar="DIR", help="where peers are installed")
+    add("--json", type=Path, metavar="FILE", help="write records here, after each measurement")
+    add("--resume", action="store_true", help="go on with the run whose records are in the file of --json")
+    add("--from", dest="read", nargs="+", type=Path, metavar="FILE", help="measure nothing, read records")
+    add("--plot", type=Path, metavar="DIR", help="draw plots")
+    add("--page", type=Path, metavar="FILE", help="write the page with the results")
+    args = parser.parse_args(arguments)
+    try:
+        args.backends = chosen(args.backends)
+        if not args.read:
+            check_peers(args)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+    return args
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """Backends by name; "keras" means all of Keras' frameworks, "all" what is installed.
+
+    Raises:
+        ValueError: there is no such backend.
+    """
+    if list(names) == [ALL]:
+        return [backend for backend in BACKENDS if installed(backend)]
+    found = [backend for backend in BACKENDS if backend in names or backend.split("-")[0] in names]
+    unknown = [name for name in names if not any(name in (backend, backend.split("-")[0]) for backend in found)]
+    if unknown:
+        raise ValueError(f"Expected backends out of {', '.join(BACKENDS)}. Received: {', '.join(unknown)}")
+    return found
+
+
+def peers_of(names: Sequence[str]) -> list[str]:
+    """Peers by name."""
+    return [] if NONE in names else [name for name in PEERS if name in names or ALL in names]
+
+
+def check_peers(args: argparse.Namespace) -> None:
+    """Raises if a peer that will be asked is not installed."""
+    for name in peers_of(args.peers):
+        packages(Side(name, "torch"), args.peers_dir)
+
+
+def started(args: argparse.Namespace) -> Results:
+    """No results yet, or those of the run that goes on."""
+    if args.resume and args.json and args.json.exists():
+        return Results.read(args.json)
+    return Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+
+
+def measure(args: argparse.Namespace, results: Results, progress: Console) -> None:
+    """Measures the lists that were asked for."""
+
+    def changed(record: Record) -> None:
+        if not any(record is known for known in results.records):
+            results.records.append(record)
+        if args.json:
+            results.write(args.json)
+
+    given = {"threads": args.threads, "device": args.device, "peers": args.peers_dir.resolve()}
+    given |= HURRIED if args.quick else {}
+    given |= {"patience_s": args.patience} if args.patience else {}
+    bench = Bench(Options(**given), changed, tuple(results.records))
+    steps: dict[str, Callable[[], None]] = {
+        "grid": lambda: run_all(bench, grid_questions(args), args.memory, progress),
+        "growth": lambda: run_all(bench, growth.questions(args.backends, args.cells, args.quick), True, progress),
+        "floors": lambda: run_floors(bench, asked_floors(args, args.quick), progress),
+    }
+    for name in LISTS:
+        if name in args.cases:
+            steps[name]()
+
+
+def run_all(bench: Bench, questions: Sequence[Question], memory: bool, progress: Console) -> None:
+    """Measures times, and memory if wanted."""
+    for number, question in enumerate(questions, 1):
+        record = bench.time(question)
+        if memory:
+            bench.memory(question)
+        progress.print(f"{number}/{len(questions)} {line(record)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def run_floors(bench: Bench, checks: Sequence[floors.Check], progress: Console) -> None:
+    """Measures what the floors need."""
+    for number, check in enumerate(checks, 1):
+        verdict = floors.measured(check, bench)
+        told = f"{tables.digits(verdict.figure)} {check.floor.figure.text}, {verdict.word}"
+        progress.print(
+            f"{number}/{len(checks)} {line(verdict.record)}: {told}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def grid_questions(args: argparse.Namespace) -> list[Question]:
+    """The grid on the backends, beside the peers."""
+    sizes = {"units": args.units, "batches": args.batch, "steps": args.steps}
+    if args.quick:
+        sizes = {**QUICK_SIZES, **{name: values for name, values in sizes.items() if values}}
+    cases = grid(args.cells or ([case.network for case in QUICK] if args.quick else []), **sizes)
+    questions = []
+    for case in cases:
+        for backend in args.backends:
+            for mode in args.modes:
+                if not runs(backend, mode):
+                    continue
+                asked = case.of_mode(mode), mode, Side(OURS, backend)
+                questions += [Question(*asked, other) for other in beside(args.peers, backend, case)]
+    return list(dict.fromkeys(questions))
+
+
+def beside(names: Sequence[str], backend: str, case: Case) -> list[Side | None]:
+    """The peers of a case; none at all is a peer as well.
+
+    An LSTM is the same for all cells of a size. Unless it is asked for by name, it runs beside few of them, and beside
+    those that nobody else has.
+    """
+    found = {name: peer(name, backend, case) for name in peers_of(names)}
+    if ALL in names and found[UPSTREAM] is not None and case not in VARIED:
+        del found[LSTM]
+    return [side for side in found.values() if side] or [None]
+
+
+def asked_floors(args: argparse.Namespace, quick: bool) -> list[floors.Check]:
+    """The floors of the backends and cells that were asked for."""
+    return list(floors.checks(args.backends, args.cells, QUICK_LONG if quick else LONG))
+
+
+def judged(args: argparse.Namespace, results: Results) -> list[floors.Verdict]:
+    """What the records say of the floors: all that can be judged."""
+    verdicts = (floors.stated(check, results.records) for check in asked_floors(args, results.about["quick"]))
+    return [verdict for verdict in verdicts if verdict and (verdict.figure is not None or verdict.reason)]
+
+
+def merged(parts: Sequence[Results]) -> Results:
+    """The records of several runs; what the first was measured on counts for all."""
+    return Results(parts[0].about, [record for part in parts for record in part.records])
+
+
+def line(record: Record) -> str:
+    """A measurement in a line, to see how far it is."""
+    number = tables.digits
+    return (
+        f"{record.case.network} B={record.batch} T={record.steps} {record.mode}, {tables.backend_of(record)}: "
+        f"{number(record.median_ms, ' ms')}, {number(record.peak_mb, ' MB')}; {record.peer or 'alone'}: "
+        f"{number(record.ratio, ' times faster')}, {number(record.memory_ratio, ' times less memory')}"
+        + "".join(f"; {why}" for why in (record.failure, record.peer_failure) if why)
+    )
+
+
+def show(
+    console: Console, results: Results, verdicts: Sequence[floors.Verdict], grown: Sequence[growth.Growth]
+) -> None:
+    """Prints all tables that have rows."""
+    wide = Console(width=max(console.width, 200)) if not console.is_terminal else console
+    for title, header, rows in (
+        ("Measurements", tables.RECORDS, tables.records(results.records)),
+        ("Growth: exponents", tables.GROWTH, tables.growth(grown)),
+        ("Floors", tables.FLOORS, tables.floors(verdicts)),
+    ):
+        if rows:
+            wide.print(tables.shown(title, header, rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

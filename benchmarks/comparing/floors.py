@@ -1,0 +1,211 @@
+"""What must be reached, as a table: figures of one run, B = 64, T = 100, 20 inputs, float32, medians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from benchmarks.comparing.bench import Bench, Question
+from benchmarks.comparing.cases import (
+    CENTERS,
+    CFC_64,
+    CFC_WIRED,
+    LONG,
+    LTC_19,
+    LTC_64,
+    LTC_FULL,
+    MODES,
+    STEPS,
+    Case,
+    named,
+)
+from benchmarks.comparing.memory import MB
+from benchmarks.comparing.records import Record
+from benchmarks.comparing.sides import BACKENDS, KERAS, LSTM, OURS, UPSTREAM, UPSTREAM_CELLS, Side, peer, runs
+
+ITSELF, LIMIT, FLOAT32 = "itself", "limit", 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is compared with a floor.
+
+    Attributes:
+        text: what the number says.
+        of: the number, from a record; None where it was not measured.
+        at_least: whether the number must be at least the bound, or at most.
+        memory: whether memory is measured for it, or time.
+    """
+
+    text: str
+    of: Callable[[Record], float | None]
+    at_least: bool
+    memory: bool = False
+
+
+def inverse(number: float | None) -> float | None:
+    return None if number is None else 1 / number
+
+
+def beyond_output(record: Record) -> float | None:
+    """By how many times the outputs' growth memory grows, from the peer's length to this one."""
+    if record.peak_mb is None or record.peer_peak_mb is None or record.peer_steps is None:
+        return None
+    grown = (record.steps - record.peer_steps) * record.batch * record.outputs * FLOAT32 / MB
+    return (record.peak_mb - record.peer_peak_mb) / grown
+
+
+FASTER = Figure("times faster", lambda record: record.ratio, at_least=True)
+LESS_MEMORY = Figure("times less memory", lambda record: record.memory_ratio, at_least=True, memory=True)
+ITS_TIME = Figure("times its time", lambda record: inverse(record.ratio), at_least=False)
+OF_LIMIT = Figure("times the limit", lambda record: inverse(record.fraction), at_least=False)
+PER_STEP = Figure("times the cost of a step", lambda record: inverse(record.ratio), at_least=False)
+OUTPUT_ONLY = Figure("times the outputs", beyond_output, at_least=False, memory=True)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """A row of the table.
+
+    Attributes:
+        case: the case.
+        mode: the mode.
+        backends: ours, each a floor of its own.
+        against: a peer, `ITSELF` or `LIMIT`.
+        figure: what is compared.
+        bound: the floor.
+        peer_framework: of the peer, if it is not the one that goes with the backend.
+        fast: whether our compiled kernels may be used.
+    """
+
+    case: Case
+    mode: str
+    backends: tuple[str, ...]
+    against: str
+    figure: Figure
+    bound: float
+    peer_framework: str | None = None
+    fast: bool = True
+
+
+T, J, TF = ("torch",), ("jax",), ("tensorflow",)
+OTHERS = ("jax", "tensorflow", *KERAS)
+SHARE_OF_OUTPUTS = 1.1  # memory is counted in pages, and allocators round up
+
+FLOORS = (
+    Floor(LTC_64, "training", T, UPSTREAM, FASTER, 15),
+    Floor(LTC_64, "forward", T, UPSTREAM, FASTER, 12),
+    Floor(LTC_64, "training", T, UPSTREAM, FASTER, 4, fast=False),
+    Floor(LTC_64, "training", J, UPSTREAM, FASTER, 20),
+    Floor(LTC_64, "training", TF, UPSTREAM, FASTER, 6),
+    Floor(LTC_64, "training", ("keras-jax",), UPSTREAM, FASTER, 15),
+    Floor(LTC_64, "training", (*T, *J), UPSTREAM, LESS_MEMORY, 50, peer_framework="torch"),
+    Floor(LTC_FULL, "training", T, UPSTREAM, FASTER, 2.5),
+    Floor(LTC_FULL, "training", OTHERS, UPSTREAM, FASTER, 1.2),
+    Floor(LTC_FULL, "training", (*T, *OTHERS), UPSTREAM, LESS_MEMORY, 10),
+    Floor(CFC_64, "forward", T, UPSTREAM, FASTER, 8),
+    Floor(CFC_64, "training", T, UPSTREAM, FASTER, 4),
+    Floor(CFC_64, "training", J, LIMIT, OF_LIMIT, 2),
+    Floor(CFC_64, "forward", T, LSTM, ITS_TIME, 1.5),
+    Floor(CFC_WIRED, "training", T, UPSTREAM, FASTER, 6),
+    Floor(CFC_WIRED, "training", J, UPSTREAM, FASTER, 2),
+    Floor(LTC_19, "control", ("numpy",), UPSTREAM, FASTER, 10),
+    Floor(CFC_64, "control", ("numpy",), UPSTREAM, FASTER, 4),
+    Floor(LTC_19, "control", ("numpy",), UPSTREAM, FASTER, 5, fast=False),
+    Floor(CFC_64, "control", ("numpy",), UPSTREAM, FASTER, 3, fast=False),
+    *(
+        Floor(replace(case, steps=LONG), mode, BACKENDS, ITSELF, PER_STEP, 1.1)
+        for case in (LTC_64, CFC_64)
+        for mode in ("forward", "training")
+    ),
+    *(
+        Floor(replace(case, steps=LONG), "forward", BACKENDS, ITSELF, OUTPUT_ONLY, SHARE_OF_OUTPUTS)
+        for case in (LTC_64, CFC_64)
+    ),
+    *(
+        Floor(case, mode, BACKENDS, UPSTREAM, FASTER, 1)  # no slower, wherever it has the cell
+        for case in CENTERS
+        if case.cell in UPSTREAM_CELLS
+        for mode in MODES
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A floor on one backend: what is measured for it."""
+
+    floor: Floor
+    question: Question
+
+    def verdict(self, record: Record) -> Verdict:
+        """What its record says."""
+        figure, bound = self.floor.figure.of(record), self.floor.bound
+        kept = None if figure is None else figure >= bound if self.floor.figure.at_least else figure <= bound
+        if figure is None and record.failure:
+            kept = False
+        return Verdict(self, record, figure, kept)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a floor was kept; None where the peer could not be measured."""
+
+    check: Check
+    record: Record
+    figure: float | None
+    kept: bool | None
+
+    @property
+    def reason(self) -> str:
+        """Why there is no figure; "" if there is one."""
+        return "" if self.figure is not None else self.record.failure or self.record.peer_failure or ""
+
+    @property
+    def word(self) -> str:
+        """The verdict."""
+        return {True: "kept", False: "MISSED", None: "not measured"}[self.kept]
+
+
+def checks(
+    backends: Collection[str] = BACKENDS, cells: Sequence[str] = (), long: int = LONG, floors: Sequence[Floor] = FLOORS
+) -> Iterator[Check]:
+    """The floors on each backend: those of some backends and cells, with another length instead of the longest."""
+    for floor in floors:
+        for backend in floor.backends:
+            if backend not in backends or not named(floor.case, cells) or not runs(backend, floor.mode):
+                continue
+            case = replace(floor.case, steps=long) if floor.case.steps == LONG else floor.case
+            yield Check(floor, question(floor, case.of_mode(floor.mode), backend))
+
+
+def question(floor: Floor, case: Case, backend: str) -> Question:
+    """What is measured for a floor on a backend."""
+    ours = Side(OURS, backend, floor.fast)
+    if floor.against == ITSELF:
+        return Question(case, floor.mode, ours, ours, replace(case, steps=STEPS))
+    if floor.against == LIMIT:
+        return Question(case, floor.mode, ours)
+    other = peer(floor.against, backend, case)
+    if floor.peer_framework:
+        other = Side(floor.against, floor.peer_framework)
+    return Question(case, floor.mode, ours, other)
+
+
+def measured(check: Check, bench: Bench) -> Verdict:
+    """Measures what a check needs, and judges."""
+    measure = bench.memory if check.floor.figure.memory else bench.time
+    return check.verdict(measure(check.question))
+
+
+def stated(check: Check, records: Sequence[Record]) -> Verdict | None:
+    """The verdict of records that were read; None where none answers the check."""
+    verdicts = [check.verdict(record) for record in records if answers(record, check.question)]
+    return next((verdict for verdict in verdicts if verdict.figure is not None), verdicts[0] if verdicts else None)
+
+
+def answers(record: Record, asked: Question) -> bool:
+    """Whether a record has what is asked: beside whom it was measured is no matter where it is the limit."""
+    if asked.against is None:
+        return (record.case, record.mode, record.side) == (asked.case, asked.mode, asked.ours)
+    return asked.is_of(record)

@@ -1,0 +1,81 @@
+"""mlx: `mx.compile`, which lays out all steps of a sequence, and eager; the faster of the two."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn, optimizers
+
+from benchmarks.comparing.frameworks import ON_GPU, RATE
+from benchmarks.comparing.models import Model, Ways
+
+MOST_STEPS = 200  # of a sequence that is compiled: the time that this takes grows faster than the sequence
+
+mx.set_default_device(mx.gpu if ON_GPU else mx.cpu)
+tensor = mx.array
+
+
+def release() -> None:
+    gc.collect()
+    mx.clear_cache()
+
+
+def device_peak() -> float:
+    return mx.get_peak_memory()
+
+
+def forward(model: Model, x: mx.array) -> Ways:
+    layer = model.layer
+
+    def outputs(x: mx.array) -> mx.array:
+        return model.outputs(layer, x)
+
+    ways = {"eager": lambda: mx.eval(outputs(x))}
+    if x.shape[1] <= MOST_STEPS:
+        compiled = mx.compile(outputs, inputs=[layer.state])
+        ways["compiled"] = lambda: mx.eval(compiled(x))
+    return ways
+
+
+def training(model: Model, x: mx.array, y: mx.array) -> Ways:
+    layer, optimizer = model.layer, optimizers.Adam(RATE)
+    optimizer.init(layer.trainable_parameters())
+    gradient = nn.value_and_grad(layer, lambda layer, x, y: nn.losses.mse_loss(model.outputs(layer, x), y))
+    state = [layer.state, optimizer.state]
+
+    def update(x: mx.array, y: mx.array) -> mx.array:
+        loss, gradients = gradient(layer, x, y)
+        optimizer.update(layer, gradients)
+        return loss
+
+    ways = {"eager": lambda: mx.eval(update(x, y), state)}
+    if x.shape[1] <= MOST_STEPS:
+        compiled = mx.compile(update, inputs=state, outputs=state)
+        ways["compiled"] = lambda: mx.eval(compiled(x, y), state)
+    return ways
+
+
+def control(model: Model, x: mx.array) -> Ways:
+    layer = model.layer
+
+    def step(x: mx.array, state: Any) -> tuple[mx.array, Any]:
+        return model.step(layer, x, state)
+
+    _, start = step(x, None)
+    compiled = mx.compile(step, inputs=[layer.state])
+    return {"eager": carrying(step, x, start), "compiled": carrying(compiled, x, start)}
+
+
+def carrying(step: Any, x: mx.array, state: Any) -> Any:
+    """A run of a step that carries the state on."""
+
+    def run() -> np.ndarray:
+        nonlocal state
+        outputs, state = step(x, state)
+        mx.eval(outputs, state)
+        return np.array(outputs)
+
+    return run

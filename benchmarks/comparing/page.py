@@ -1,0 +1,79 @@
+"""The page in docs/ that shows results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.comparing import tables
+from benchmarks.comparing.floors import Verdict
+from benchmarks.comparing.growth import Growth
+from benchmarks.comparing.records import Record, Results
+
+INTRODUCTION = """# Speed
+
+What the layers cost beside ncps 1.0.1, beside an LSTM of as many units, and beside what the machine can do at all. The
+ratio is the result: the sides take turns (A B B A), each in a process of its own with the same number of threads, so
+that all of them see the same state of the machine. Milliseconds are medians, "spread" is the least and the most.
+
+- **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
+  **control** one step of one stream, which carries its state.
+- All run as users of the framework write it: torch eager, jax under `jax.jit`, mlx with or without `mx.compile` and
+  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. ncps 1.0.1
+  has torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch.
+- **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
+- **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
+  A sequence goes step by step, so small networks stay far below.
+- Options have their defaults on every side. So ncps 1.0.1 on torch keeps weights positive by a softplus, ours by max.
+
+{warning}This page is written by a script; make it anew on your machine:
+
+```sh
+python -m pip install --no-deps --target .peers/ncps-1.0.1 ncps==1.0.1 future==1.0.0
+python -m benchmarks.compare --cases grid floors growth --json speed.json --plot docs --page docs/speed.md
+```
+"""
+WARNING = "**These numbers are of a quick run on a busy machine: they show the form of the page, not the speed.**\n\n"
+COLUMNS = [
+    "network", "B", "T", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB", "times faster",
+    "less memory", "of the limit",
+]  # fmt: skip
+TITLES = {"training": "Training step", "forward": "Forward pass", "control": "One control step"}
+
+
+def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth], pictures: Sequence[str]) -> str:
+    """The page."""
+    parts = [INTRODUCTION.format(warning=WARNING if results.about["quick"] else ""), conditions(results.about)]
+    if verdicts:
+        parts.append("## Floors\n\nWhat must be reached, B = 64, 20 inputs, float32.\n")
+        parts.append(tables.markdown([*tables.FLOORS[:-1], "verdict"], tables.floors(verdicts)))
+    for mode, title in TITLES.items():
+        own = [record for record in results.records if record.mode == mode and compared(record)]
+        if own:
+            parts += [f"## {title}\n", tables.markdown(COLUMNS, columns(own))]
+    if growth:
+        parts.append("## Growth\n\nThe power with which time and memory grow.\n")
+        parts.append(tables.markdown(tables.GROWTH, tables.growth(growth)))
+    parts += [f"![{Path(name).stem}]({name})" for name in pictures]
+    return "\n".join(part if part.startswith("|") else f"\n{part}" for part in parts).strip() + "\n"
+
+
+def compared(record: Record) -> bool:
+    """Whether a record is of interest by itself: it has times and a peer, and is not about growth."""
+    return record.median_ms is not None and record.peer is not None and record.peer_steps is None
+
+
+def columns(found: Sequence[Record]) -> tables.Rows:
+    """The columns of the page out of all."""
+    places = [tables.RECORDS.index(name) for name in COLUMNS]
+    return [[row[place] for place in places] for row in tables.records(found)]
+
+
+def conditions(about: dict) -> str:
+    """On what and with what was measured."""
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    settings = ", ".join(f"`{name}={value}`" for name, value in about["environment"].items()) or "none"
+    return (
+        f"Measured on {about['date']} with {about['threads']} threads on the {about['device'].upper()} of: "
+        f"{about['machine']}.\nVersions: {versions}.\nSettings in the environment: {settings}.\n"
+    )

@@ -1,0 +1,148 @@
+"""Results: one record for each measurement, and what they were measured on and with."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.comparing.cases import Case
+from benchmarks.comparing.sides import OURS, Side, environment
+
+DISTRIBUTIONS = (
+    "numpy", "torch", "jax", "jaxlib", "flax", "optax", "mlx", "tensorflow", "tensorflow-cpu", "keras", "numba",
+)  # fmt: skip
+STEERING = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "NUMBA_", "XLA_", "TF_", "TORCH", "JAX_")
+NOT_OURS = ("TF_CLI", "TF_VAR", "TF_CPP")  # of a program of the same initials, and what is logged
+
+
+@dataclass
+class Record:
+    """A measurement. Times in ms, of runs that took turns with those of the peer; None is not measured.
+
+    `ratio` says how many times faster than the peer ours is, by the medians (per step, where the lengths differ);
+    `ratio_min` and `ratio_max` how far that went apart in turns; `memory_ratio` how many times less memory it takes.
+    `limit_ms` is the time of the case's products and sigmoids alone, and `fraction` what of it is reached.
+    """
+
+    cell: str
+    wiring: str
+    units: int
+    outputs: int
+    features: int
+    synapses: int
+    batch: int
+    steps: int
+    mode: str
+    backend: str
+    device: str
+    fast: bool = True
+    way: str | None = None
+    median_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+    compile_s: float | None = None
+    peak_mb: float | None = None
+    peer: str | None = None
+    peer_steps: int | None = None
+    peer_way: str | None = None
+    peer_median_ms: float | None = None
+    peer_min_ms: float | None = None
+    peer_max_ms: float | None = None
+    peer_compile_s: float | None = None
+    peer_peak_mb: float | None = None
+    ratio: float | None = None
+    ratio_min: float | None = None
+    ratio_max: float | None = None
+    memory_ratio: float | None = None
+    limit_ms: float | None = None
+    fraction: float | None = None
+    failure: str | None = None
+    peer_failure: str | None = None
+
+    @property
+    def case(self) -> Case:
+        """The case that was measured."""
+        return Case(self.cell, self.wiring, self.units, self.batch, self.steps, self.features)
+
+    @property
+    def side(self) -> Side:
+        """Ours, as it was measured."""
+        return Side(OURS, self.backend, self.fast)
+
+
+@dataclass
+class Results:
+    """Records with what they were measured on."""
+
+    about: dict[str, Any]
+    records: list[Record]
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        content = {"about": self.about, "records": [asdict(record) for record in self.records]}
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """From JSON."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(content["about"], [Record(**record) for record in content["records"]])
+
+
+def about(threads: int, device: str, peers: Path, quick: bool) -> dict[str, Any]:
+    """The machine, the versions and the settings."""
+    given = environment(Side(OURS, "numpy"), threads, device, peers)
+    return {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "quick": quick,
+        "device": device,
+        "machine": machine(),
+        "threads": threads,
+        "versions": versions(),
+        "environment": {name: value for name, value in sorted(given.items()) if steers(name)},
+    }
+
+
+def steers(name: str) -> bool:
+    """Whether a variable of a worker's environment steers how fast it is."""
+    return name.startswith(STEERING) and not name.startswith(NOT_OURS)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, ours and what is installed."""
+    from ncps import __version__
+
+    found = {"python": platform.python_version(), "ncps": __version__}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> str:
+    """Processor, cores and system."""
+    return f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def processor() -> str:
+    """The name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        if names:
+            return names[0]
+    if sys.platform == "darwin":
+        import subprocess
+
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return platform.processor()

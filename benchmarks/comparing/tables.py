@@ -1,0 +1,108 @@
+"""Tables of results, for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from benchmarks.comparing.floors import Verdict
+from benchmarks.comparing.growth import Growth
+from benchmarks.comparing.records import Record
+
+NOTHING = "–"
+Rows = list[list[str]]
+CHOSEN = ("compiled", "graph", "xla")  # ways to run that are one of several
+
+RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
+           "times faster", "spread ", "less memory", "of the limit"]  # fmt: skip
+FLOORS = ["network", "T", "mode", "backend", "against", "figure", "reached", "floor", ""]
+GROWTH = ["network", "mode", "backend", "against", "time", "memory"]
+
+
+def digits(number: float | None, suffix: str = "") -> str:
+    """Three significant digits."""
+    if number is None:
+        return NOTHING
+    if number >= 1000:
+        return f"{number:,.0f}{suffix}"
+    text = f"{number:.3g}"
+    return (f"{number:.0f}" if "e" in text and number >= 1 else text) + suffix
+
+
+def between(low: float | None, high: float | None) -> str:
+    """A spread."""
+    return NOTHING if low is None else f"{digits(low)} to {digits(high)}"
+
+
+def backend_of(record: Record) -> str:
+    """The backend, and what is unusual of the way it ran."""
+    notes = [record.way] if record.way in CHOSEN else []
+    notes += [] if record.fast else ["not fast"]
+    return f"{record.backend} ({', '.join(notes)})" if notes else record.backend
+
+
+def records(found: Sequence[Record]) -> Rows:
+    """A row for each record."""
+    return [
+        [
+            record.case.network,
+            f"{record.batch}",
+            f"{record.steps:,}",
+            record.mode,
+            backend_of(record),
+            digits(record.median_ms) if record.failure is None else f"failed: {record.failure}",
+            between(record.min_ms, record.max_ms),
+            digits(record.compile_s),
+            digits(record.peak_mb),
+            record.peer or NOTHING,
+            digits(record.peer_median_ms) if record.peer_failure is None else f"failed: {record.peer_failure}",
+            digits(record.peer_peak_mb),
+            digits(record.ratio),
+            between(record.ratio_min, record.ratio_max),
+            digits(record.memory_ratio),
+            NOTHING if record.fraction is None else f"{100 * record.fraction:.2g} %",
+        ]
+        for record in found
+    ]
+
+
+def floors(verdicts: Sequence[Verdict]) -> Rows:
+    """A row for each floor."""
+    return [
+        [
+            verdict.record.case.network,
+            f"{verdict.record.steps:,}",
+            verdict.record.mode,
+            backend_of(verdict.record),
+            verdict.check.question.against or verdict.check.floor.against,
+            verdict.check.floor.figure.text,
+            digits(verdict.figure),
+            f"{'≥' if verdict.check.floor.figure.at_least else '≤'} {digits(verdict.check.floor.bound)}",
+            verdict.word + (f": {verdict.reason}" if verdict.reason else ""),
+        ]
+        for verdict in verdicts
+    ]
+
+
+def growth(found: Sequence[Growth]) -> Rows:
+    """A row for each series, mode and backend."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for fit in found:
+        key = (fit.series.base.network, fit.mode, fit.backend, fit.series.against)
+        rows.setdefault(key, {})[fit.quantity] = f"{fit.exponent:.2f}"
+    return [[*key, fits.get("time", NOTHING), fits.get("memory", NOTHING)] for key, fits in rows.items()]
+
+
+def shown(title: str, header: Sequence[str], rows: Rows) -> Table:
+    """For the terminal."""
+    table = Table(*header, title=title)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def markdown(header: Sequence[str], rows: Rows) -> str:
+    """As Markdown."""
+    cells = ([cell.strip().replace("|", "\\|") for cell in row] for row in (header, ["---"] * len(header), *rows))
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -1,0 +1,171 @@
+"""The process of one side: reads requests as lines of JSON, answers in the same way.
+
+    python -P -m benchmarks.comparing.worker
+
+Requests are ``{"do": "prepare" | "run" | "memory", ...}`` with the arguments of the methods of `Session`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+import numpy as np
+
+from benchmarks.comparing.cases import Case
+from benchmarks.comparing.memory import Meter
+from benchmarks.comparing.models import Model, Run, Ways
+from benchmarks.comparing.sides import LIMIT, LSTM, OURS, THREADS, Side
+
+TRIES = 3  # of each way, when the fastest is looked for
+
+
+class Session:
+    """What is prepared in this process."""
+
+    def __init__(self) -> None:
+        self.call: Run
+
+    def prepare(self, side: dict[str, Any], case: dict[str, Any], mode: str) -> dict[str, Any]:
+        """Builds and compiles.
+
+        Returns:
+            `compile_s`, the time of the first call; `way`, the fastest way to run; and `factor`, by which times are to
+            be multiplied, since the limit runs a part of the work only.
+        """
+        who, what = Side(**side), Case(**case)
+        if who.package == LIMIT:
+            from benchmarks.comparing import limit
+
+            self.call, factor = limit.prepare(who.framework, what, mode)
+            return {"compile_s": seconds(self.call), "way": who.framework, "factor": factor}
+        way, self.call, compile_s = fastest(ways(framework_of(who), who, what, mode))
+        return {"compile_s": compile_s, "way": way, "factor": 1.0}
+
+    def run(self, repeats: int) -> dict[str, float]:
+        """The mean time of some runs, in ms."""
+        if repeats > 1:
+            self.call()  # threads and caches of this process have been at rest
+        start = time.perf_counter()
+        for _ in range(repeats):
+            self.call()
+        return {"ms": 1e3 * (time.perf_counter() - start) / repeats}
+
+    def memory(self, side: dict[str, Any], case: dict[str, Any], mode: str, way: str) -> dict[str, float]:
+        """The peak of memory of one run in MB, above what the process had after a tiny network of the same kind."""
+        who, what = Side(**side), Case(**case)
+        framework = framework_of(who)
+        small = ways(framework, who, what.tiny, mode)[way]
+        for _ in range(2):
+            small()
+        data = tensors(framework, who, what, mode)  # belong to the user, and are there before
+        meter = Meter(framework.release, framework.device_peak if on_gpu(who) else None)
+        call = getattr(framework, mode)(make(who, what), *data)[way]
+        call()  # compiles
+        return {"peak_mb": meter.above_start(call)}
+
+
+def on_gpu(side: Side) -> bool:
+    """Whether the tensors of a side are on an accelerator."""
+    from benchmarks.comparing.frameworks import ON_GPU
+
+    return ON_GPU and side.framework != "numpy"
+
+
+def framework_of(side: Side) -> ModuleType:
+    """The functions that run and train networks of a side."""
+    return importlib.import_module(f"benchmarks.comparing.frameworks.{side.framework.replace('-', '_')}")
+
+
+def make(side: Side, case: Case) -> Model:
+    """The network of a side."""
+    if side.package == OURS:
+        from benchmarks.comparing import ours
+
+        return ours.make(case)
+    from benchmarks.comparing import peers
+
+    return peers.make(side, case)
+
+
+def ways(framework: ModuleType, side: Side, case: Case, mode: str) -> Ways:
+    """The ways to run a case."""
+    return getattr(framework, mode)(make(side, case), *tensors(framework, side, case, mode))
+
+
+def tensors(framework: ModuleType, side: Side, case: Case, mode: str) -> list[Any]:
+    """Inputs, and targets for training: the same for all, except that an LSTM has an output for each unit."""
+    rng = np.random.default_rng(0)
+    inputs = (1, case.features) if mode == "control" else (case.batch, case.steps, case.features)
+    arrays = [rng.standard_normal(inputs, np.float32)]
+    if mode == "training":
+        outputs = case.units if side.package == LSTM else case.outputs
+        arrays.append(rng.standard_normal((*inputs[:2], outputs), np.float32))
+    return [framework.tensor(array) for array in arrays]
+
+
+def fastest(candidates: Ways) -> tuple[str, Run, float]:
+    """The fastest of the ways that work: its name, its run, and how long its first call took."""
+    times, first, errors = {}, {}, []
+    for name, run in candidates.items():
+        try:
+            first[name] = seconds(run)
+            times[name] = min(seconds(run) for _ in range(TRIES)) if len(candidates) > 1 else 0.0
+        except Exception as error:  # noqa: BLE001 - not every framework compiles everything
+            errors.append(error)
+    if not times:
+        raise errors[0]
+    name = min(times, key=times.__getitem__)
+    return name, candidates[name], first[name]
+
+
+def seconds(run: Run) -> float:
+    """How long a run takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def replies() -> TextIO:
+    """Our standard output; what frameworks print goes to standard error from here on."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
+
+
+def be_modest() -> None:
+    """Keeps to as many cores as there shall be threads, and dies first where memory runs out.
+
+    Not every library can be told the number of its threads.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[: int(os.environ.get(THREADS[0], len(cores)))])
+
+
+def main() -> None:
+    """Answers until there are no more requests."""
+    be_modest()
+    out, session = replies(), Session()
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            reply = getattr(session, request.pop("do"))(**request)
+        except Exception as error:  # noqa: BLE001 - the parent decides
+            traceback.print_exc()
+            reply = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"}
+        print(json.dumps(reply), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,435 @@
+"""The comparison benchmark: its tables, its turns, its records and its page; and one small measurement."""
+
+import contextlib
+import itertools
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import compare
+from benchmarks.comparing import floors, growth, limit, memory, page, plots, sides, tables
+from benchmarks.comparing.bench import Bench, Options, Question, take_turns
+from benchmarks.comparing.cases import CENTERS, CFC_64, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
+from benchmarks.comparing.process import Failed
+from benchmarks.comparing.records import Record, Results, about
+from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, UPSTREAM_CELLS, Side
+
+NOWHERE = Path("no-such-folder")
+HASTY = Options(rounds=2, round_ms=0.1, pause_s=0.0, budget_s=0.1, patience_s=60.0, limit=False)
+NUMPY = Side(OURS, "numpy")
+TINY = Case("CfC", units=4, batch=2, steps=3, features=3)
+
+
+def record(case=LTC_64, mode="training", backend="torch", **fields):
+    of_case = {
+        name: getattr(case, name) for name in ("cell", "wiring", "units", "outputs", "features", "batch", "steps")
+    }
+    made = Record(**of_case, synapses=limit.synapses_of(case), mode=mode, backend=backend, device="cpu")
+    return replace(made, **fields)
+
+
+def results(*records, quick=True):
+    return Results(about(2, "cpu", NOWHERE, quick), list(records))
+
+
+# -- cases
+
+
+def test_the_grid_has_every_cell_and_varies_two_of_them():
+    cases = grid()
+    assert {case.cell for case in cases} == {case.cell for case in CENTERS}
+    assert {case.batch for case in cases if case.cell == "STC"} == {64}
+    lengths = {case.steps for case in cases if case.network == "LTC AutoNCP(64, 8)"}
+    assert lengths == {1, 100, 1_000, LONG}
+    assert len(cases) == len(set(cases))
+
+
+@pytest.mark.parametrize(
+    ("names", "networks"),
+    [
+        (["CfC(64)"], {"CfC(64)"}),
+        (["LTC AutoNCP"], {"LTC AutoNCP(19, 1)", "LTC AutoNCP(64, 8)", "LTC AutoNCP(256, 16)"}),
+        (["GRU", "LSTM"], {"GRU(64)", "LSTM(64)"}),
+    ],
+)
+def test_cells_are_chosen_by_the_beginning_of_their_network(names, networks):
+    assert {case.network for case in grid(names)} == networks
+
+
+def test_given_numbers_are_combined():
+    cases = grid(["LTC"], units=[32], batches=[1, 2], steps=[5])
+    assert {(case.network, case.batch, case.steps) for case in cases} == set(
+        itertools.product(["LTC AutoNCP(32, 4)", "LTC(32)"], [1, 2], [5])
+    )
+
+
+# -- sides
+
+
+def test_a_worker_of_a_peer_finds_the_peer_first(tmp_path):
+    (tmp_path / UPSTREAM / "ncps").mkdir(parents=True)
+    given = {"OPENBLAS_CORETYPE": "Zen", "JAX_COMPILATION_CACHE_DIR": "x", "HOME": "y"}
+    made = sides.environment(Side(UPSTREAM, "keras-jax"), 2, "cpu", tmp_path, given)
+    assert made["PYTHONPATH"].split(":" if sys.platform != "win32" else ";") == [
+        str(tmp_path / UPSTREAM),
+        str(sides.ROOT),
+    ]
+    assert made["KERAS_BACKEND"] == "jax"
+    assert made["OMP_NUM_THREADS"] == "2"
+    assert made["HOME"] == "y"
+    assert not {"OPENBLAS_CORETYPE", "JAX_COMPILATION_CACHE_DIR", "NCPS_BACKEND", "NCPS_FAST"} & set(made)
+
+
+def test_the_environment_chooses_our_backend_and_hides_the_fast_extra():
+    made = sides.environment(Side(OURS, "keras-torch", fast=False), 1, "cpu", NOWHERE, {})
+    assert (made["NCPS_BACKEND"], made["KERAS_BACKEND"], made["NCPS_FAST"]) == ("keras", "torch", "0")
+
+
+def test_a_peer_that_is_missing_is_told_with_the_command_that_installs_it():
+    with pytest.raises(FileNotFoundError, match=r"pip install --no-deps --target .*ncps-1\.0\.1 ncps==1\.0\.1"):
+        sides.packages(Side(UPSTREAM, "torch"), NOWHERE)
+
+
+def test_every_backend_has_every_peer():
+    assert all(set(frameworks) == set(BACKENDS) for frameworks in PEERS.values())
+    assert sides.peer(UPSTREAM, "jax", Case("GRU")) is None
+    assert sides.peer(LSTM, "jax", Case("GRU")).label == "flax.nnx LSTM"
+
+
+def test_the_process_of_a_peer_imports_nothing_of_ours():
+    modules = "worker", "peers", "models", "memory", "frameworks.numpy"
+    line = f"import sys, {', '.join(f'benchmarks.comparing.{name}' for name in modules)}; print('ncps' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", line], cwd=sides.ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+# -- measuring
+
+
+class Fake:
+    def __init__(self, name, ms, log):
+        self.name, self.ms, self.log = name, ms, log
+
+    def run(self, repeats):
+        self.log.append((self.name, repeats))
+        return self.ms
+
+
+def test_sides_take_turns():
+    log = []
+    times = take_turns([Fake("A", 1.0, log), Fake("B", 50.0, log)], Options(rounds=4, pause_s=0.0))
+    assert times == [[1.0] * 4, [50.0] * 4]
+    turns = log[4:]  # after the looks at how fast they are
+    assert "".join(name for name, _ in turns) == "ABBAABBA"
+    assert set(turns) == {("A", 30), ("B", 1)}
+
+
+def test_slow_sides_take_fewer_turns():
+    log = []
+    times = take_turns([Fake("A", 60_000.0, log)], Options(rounds=12, pause_s=0.0, budget_s=40.0))
+    assert len(times[0]) == 3
+
+
+@pytest.fixture(scope="module")
+def measured():
+    changes = []
+    bench = Bench(HASTY, changes.append)
+    question = Question(TINY, "forward", NUMPY, NUMPY, replace(TINY, steps=6))
+    bench.time(question)
+    again = bench.memory(question)
+    bench.time(question)  # it is there
+    assert changes == [again, again]
+    return again
+
+
+def test_a_measurement(measured):
+    assert measured.failure is None
+    assert measured.peer_failure is None
+    assert measured.way == "eager"
+    assert 0 < measured.min_ms <= measured.median_ms <= measured.max_ms
+    assert measured.ratio == pytest.approx(measured.peer_median_ms / measured.median_ms / 2)
+    assert measured.ratio_min <= measured.ratio_max
+    assert 0 <= measured.peak_mb < 50
+    assert measured.peer == "itself, T = 6"
+
+
+class FakeWorker(contextlib.AbstractContextManager):
+    """A side that takes 1 ms, or fails in its turn or before."""
+
+    def __init__(self, side, failing):
+        self.side, self.failing = side, failing
+
+    def __exit__(self, *_):
+        return None
+
+    def prepare(self, case, mode):
+        self.fail_if("prepare")
+        return {"compile_s": 0.5, "way": "eager", "factor": 1.0}
+
+    def run(self, repeats):
+        self.fail_if("run")
+        return 1.0
+
+    def fail_if(self, what):
+        if (self.side.package, what) in self.failing:
+            raise Failed(f"{self.side.package} could not {what}", self)
+
+
+@pytest.mark.parametrize("what", ["prepare", "run"])
+@pytest.mark.parametrize("package", [OURS, LSTM, sides.LIMIT])
+def test_a_side_that_fails_leaves_the_others_their_times(package, what, monkeypatch):
+    monkeypatch.setattr(Bench, "_worker", lambda _, side: FakeWorker(side, [(package, what)]))
+    bench = Bench(replace(HASTY, limit=True))
+    own = bench.time(Question(LTC_64, "training", Side(OURS, "torch"), Side(LSTM, "torch")))
+    text = f"{package} could not {what}"
+    assert own.failure == (text if package == OURS else None)
+    assert own.peer_failure == (text if package == LSTM else None)
+    assert own.median_ms == (None if package == OURS else 1.0)
+    assert own.ratio == (1.0 if package == sides.LIMIT else None)
+    assert own.fraction == (1.0 if package == LSTM else None)
+
+
+def test_what_fails_is_a_result():
+    failed = Bench(HASTY).time(Question(TINY, "training", NUMPY))
+    assert failed.failure == "NotImplementedError: NumPy does not train."
+    assert failed.median_ms is None
+
+
+def test_a_process_that_fails_or_ends_is_told():
+    with Bench(HASTY)._worker(NUMPY) as worker:
+        with pytest.raises(Failed, match="no_such_cell"):
+            worker.prepare(replace(TINY, cell="no_such_cell"), "forward")
+        worker._process.kill()
+        with pytest.raises(Failed, match="ended"):
+            worker.prepare(TINY, "forward")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
+def test_memory_is_that_of_the_call():
+    bytearray(2**27)  # was before
+    meter = memory.Meter()
+    assert meter.above_start(lambda: bytearray(2**26).count(1)) == pytest.approx(64, abs=8)
+    assert meter.above_start(lambda: None) < 8
+
+
+# -- the limit
+
+
+def test_the_limit_counts_products_and_sigmoids():
+    assert limit.WORK["CfC"](CFC_64).operations == 2 * ((20 + 64) * 128 + 128 * 256)
+    assert limit.WORK["LTC"](LTC_FULL).sigmoids == 20 * 64 + 6 * 64 * 64
+    assert limit.WORK["LTC"](LTC_64).sigmoids < limit.WORK["LTC"](LTC_FULL).sigmoids / 4
+    assert set(limit.WORK) == {case.cell for case in CENTERS}
+    run, factor = limit.prepare("numpy", replace(CFC_64, batch=1, steps=2), "training")
+    run()
+    assert factor == 2 / limit.ROWS[0]
+
+
+# -- floors
+
+
+def bounds(case, mode, figure, fast=True):
+    return {
+        (backend, floor.against): floor.bound
+        for floor in floors.FLOORS
+        if (floor.case, floor.mode, floor.figure, floor.fast) == (case, mode, figure, fast) and floor.bound != 1
+        for backend in floor.backends
+    }
+
+
+def test_the_table_of_floors():
+    assert bounds(LTC_64, "training", floors.FASTER) == {
+        ("torch", UPSTREAM): 15,
+        ("jax", UPSTREAM): 20,
+        ("tensorflow", UPSTREAM): 6,
+        ("keras-jax", UPSTREAM): 15,
+    }
+    assert bounds(LTC_64, "training", floors.FASTER, fast=False) == {("torch", UPSTREAM): 4}
+    assert bounds(CFC_64, "training", floors.OF_LIMIT) == {("jax", floors.LIMIT): 2}
+    assert bounds(CFC_64, "forward", floors.ITS_TIME) == {("torch", LSTM): 1.5}
+    assert bounds(LTC_19, "control", floors.FASTER) == {("numpy", UPSTREAM): 10}
+    assert bounds(LTC_19, "control", floors.FASTER, fast=False) == {("numpy", UPSTREAM): 5}
+    assert set(bounds(LTC_FULL, "training", floors.LESS_MEMORY).values()) == {10}
+    assert set(bounds(replace(LTC_64, steps=LONG), "forward", floors.PER_STEP)) == {
+        (b, floors.ITSELF) for b in BACKENDS
+    }
+    for floor in floors.FLOORS:
+        assert set(floor.backends) <= set(BACKENDS)
+        assert floor.mode in MODES
+        assert floor.against != UPSTREAM or floor.case.cell in UPSTREAM_CELLS
+
+
+def test_floors_are_asked_of_backends_that_can():
+    found = list(floors.checks())
+    assert not [
+        check for check in found if (check.question.ours.framework, check.question.mode) == ("numpy", "training")
+    ]
+    assert {check.question.peer.framework for check in floors.checks(["jax"], ["LTC AutoNCP(64"]) if check.question.peer
+            and check.floor.figure is floors.LESS_MEMORY} == {"torch"}  # fmt: skip
+    short = [check.question for check in floors.checks(["mlx"], long=50) if check.floor.against == floors.ITSELF]
+    assert {question.case.steps for question in short} == {50}
+    assert {question.against for question in short} == {"itself, T = 100"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "word"),
+    [
+        ({"ratio": 15.5}, "kept"),
+        ({"ratio": 14.5}, "MISSED"),
+        ({"peer_failure": "more than 16 GB of memory"}, "not measured"),
+        ({"failure": "ended: killed"}, "MISSED"),
+    ],
+)
+def test_verdicts(fields, word):
+    check = next(floors.checks(["torch"], ["LTC AutoNCP(64, 8)"]))
+    verdict = floors.stated(
+        check, [record(peer="torch.nn.LSTM", ratio=0.1), record(peer="ncps 1.0.1 (torch)", **fields)]
+    )
+    assert verdict.word == word
+    assert verdict.reason == (fields.get("failure") or fields.get("peer_failure") or "")
+
+
+def test_figures_of_floors():
+    assert floors.ITS_TIME.of(record(ratio=0.5)) == 2
+    assert floors.OF_LIMIT.of(record(fraction=0.25)) == 4
+    grown = 64 * 8 * 4 * (LONG - 100) / 2**20
+    long = record(replace(LTC_64, steps=LONG), peer_steps=100, peak_mb=3 + 1.5 * grown, peer_peak_mb=3.0)
+    assert floors.OUTPUT_ONLY.of(long) == pytest.approx(1.5)
+    assert floors.OUTPUT_ONLY.of(record()) is None
+
+
+# -- growth
+
+
+def test_exponents_of_powers():
+    x = np.array([10, 100, 1000])
+    assert growth.exponent(x, 3 * x**2.0) == pytest.approx(2)
+    assert growth.exponent(x, np.full(3, 7.0)) == pytest.approx(0)
+
+
+def test_records_of_a_series_are_fitted():
+    own = [record(replace(LTC_64, batch=b), median_ms=2.0 * b, peak_mb=5.0) for b in (16, 64, 256)]
+    found = {(fit.series.against, fit.quantity): round(fit.exponent, 6) for fit in growth.fits(own)}
+    assert found == {("batch", "time"): 1, ("batch", "memory"): 0}
+    assert tables.growth(growth.fits(own)) == [["LTC AutoNCP(64, 8)", "training", "torch", "batch", "1.00", "0.00"]]
+
+
+def test_growth_is_measured_in_every_direction():
+    questions = growth.questions(["numpy", "torch"])
+    assert {series.against for series in growth.SERIES} == {"steps", "batch", "units", "synapses"}
+    assert {question.mode for question in questions if question.ours == NUMPY} == {"forward"}
+    assert len(growth.questions(["torch"], quick=True)) < len(growth.questions(["torch"]))
+
+
+# -- records, tables, page
+
+
+def test_records_are_written_and_read(tmp_path):
+    wanted = {"cell", "wiring", "units", "batch", "steps", "mode", "backend", "device", "median_ms", "min_ms", "max_ms",
+              "compile_s", "peak_mb", "peer", "peer_median_ms", "ratio"}  # fmt: skip
+    assert wanted <= set(asdict(record()))
+    before = results(record(median_ms=1.5, peer="x", ratio=2.0), record(CFC_64, "control", "numpy"))
+    before.write(tmp_path / "records.json")
+    after = Results.read(tmp_path / "records.json")
+    assert after == before
+    assert {"machine", "threads", "versions", "environment"} <= set(after.about)
+    assert after.about["environment"]["OMP_NUM_THREADS"] == "2"
+    assert after.about["versions"]["numpy"] == np.__version__
+    assert after.records[0].case == LTC_64
+
+
+def test_tables_show_numbers_and_what_failed():
+    assert [tables.digits(x) for x in (None, 0.01234, 12.34, 999.9, 12345.6)] == [
+        "–",
+        "0.0123",
+        "12.3",
+        "1000",
+        "12,346",
+    ]
+    row = tables.records([record(failure="ended", peer_failure="no answer", fast=False)])[0]
+    assert len(row) == len(tables.RECORDS)
+    assert {"failed: ended", "failed: no answer", "torch (not fast)"} <= set(row)
+    assert tables.markdown(["a", "b"], [["1", "x|y"]]).splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |"]
+
+
+def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    both = [record(replace(LTC_64, batch=b), median_ms=b, peak_mb=1.0, peer="ncps 1.0.1 (torch)", ratio=16.0)
+            for b in (16, 64)]  # fmt: skip
+    results(*both, measured).write(tmp_path / "run.json")
+    status = compare.main(["--from", "run.json", "--page", "speed.md", "--plot", "pictures", "--backends", "torch"])
+    text = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert status == 0
+    assert (
+        "| LTC AutoNCP(64, 8) | 100 | training | torch | ncps 1.0.1 (torch) | times faster | 16 | ≥ 15 | kept |" in text
+    )
+    assert page.WARNING.strip() in text
+    assert "## Growth" in text
+    assert "## Training step" in text
+    assert "## Forward pass" not in text  # only beside itself
+    assert f"numpy {np.__version__}" in text
+    assert "![speed_batch](pictures/speed_batch.png)" in text
+    assert (tmp_path / "pictures" / "speed_batch.png").stat().st_size > 1_000
+    assert plots.draw([], tmp_path / "none") == []
+
+
+def test_a_missed_floor_is_the_exit_status(tmp_path, capsys):
+    results(record(peer="ncps 1.0.1 (torch)", ratio=14.0, median_ms=1.0)).write(tmp_path / "run.json")
+    assert compare.main(["--from", str(tmp_path / "run.json"), "--backends", "torch"]) == 1
+    assert "MISSED" in capsys.readouterr().out
+
+
+# -- the command line
+
+
+def test_backends_by_name():
+    assert compare.chosen(["keras", "numpy"]) == ["numpy", "keras-torch", "keras-jax", "keras-tensorflow"]
+    assert compare.chosen(["keras-jax"]) == ["keras-jax"]
+    assert "numpy" in compare.chosen(["all"])
+    with pytest.raises(ValueError, match="Received: theano"):
+        compare.chosen(["torch", "theano"])
+
+
+def test_questions_of_the_grid():
+    args = compare.parsed(
+        ["--cells", "CfC(64)", "GRU", "--peers", "none", "--backends", "numpy", "torch", "--batch", "4", "--steps", "5"]
+    )
+    questions = compare.grid_questions(args)
+    assert {question.case.batch for question in questions if question.mode != "control"} == {4}
+    assert {question.case.steps for question in questions if question.mode == "control"} == {1}
+    assert {question.peer for question in questions} == {None}
+    assert len(questions) == 2 * (2 + 3)
+    args.peers = ["all"]
+    assert {q.peer.package for q in compare.grid_questions(args) if q.case.cell == "GRU"} == {LSTM}
+
+
+def test_the_lstm_is_not_repeated_for_every_cell():
+    def packages(*names, case):
+        return {side.package for side in compare.beside(names, "torch", case)}
+
+    assert packages("all", case=CFC_64) == {UPSTREAM, LSTM}
+    assert packages("all", case=LTC_19) == {UPSTREAM}
+    assert packages(LSTM, UPSTREAM, case=LTC_19) == {UPSTREAM, LSTM}
+
+
+def test_a_peer_is_looked_for_before_anything_is_measured(capsys):
+    with pytest.raises(SystemExit):
+        compare.parsed(["--peers-dir", str(NOWHERE)])
+    assert "pip install" in capsys.readouterr().err
+
+
+def test_a_run_from_end_to_end(tmp_path, capsys):
+    file = tmp_path / "run.json"
+    what = "--quick --peers none --backends numpy --cells GRU --modes control --threads 1 --no-memory"
+    assert compare.main([*what.split(), "--json", str(file)]) == 0
+    (own,) = Results.read(file).records
+    assert (own.cell, own.mode, own.batch, own.failure) == ("GRU", "control", 1, None)
+    assert "GRU(64)" in capsys.readouterr().out
+    before = file.read_text()
+    assert compare.main([*what.split(), "--json", str(file), "--resume"]) == 0
+    assert file.read_text() == before  # nothing was left to measure

@@ -133,8 +133,9 @@ class CfCCell(HoistingCell):
 
     def layer_of_sequence(self) -> ops.CfCLayer:
         """The weights as the op for whole sequences wants them."""
-        pure = map(ops.convert_to_tensor, (self.w_tau, self.A)) if self.mode == "pure" else ()
-        return ops.CfCLayer(tuple(self.maps(None)), *pure)
+        kernel = self.masked_kernel() if self.masked else self.heads_kernel
+        maps = *[(layer.kernel, layer.bias) for layer in self.backbone], (kernel, self.heads_bias)
+        return ops.CfCLayer(maps, self.w_tau, self.A) if self.mode == "pure" else ops.CfCLayer(maps)
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """The first map for inputs and for states, and the other maps."""
@@ -144,12 +145,16 @@ class CfCCell(HoistingCell):
     def maps(self, timespan: Tensor | None) -> list[tuple[Tensor, Tensor]]:
         """Kernels and biases of the backbone and the heads; the mask and a common elapsed time are folded in."""
         maps = [(ops.convert_to_tensor(layer.kernel), ops.convert_to_tensor(layer.bias)) for layer in self.backbone]
-        kernel, bias = ops.convert_to_tensor(self.heads_kernel), ops.convert_to_tensor(self.heads_bias)
-        if self.masked:
-            kernel = ops.where(ops.convert_to_tensor(self._mask), kernel, ops.zeros_like(kernel))
+        kernel = self.masked_kernel() if self.masked else ops.convert_to_tensor(self.heads_kernel)
+        bias = ops.convert_to_tensor(self.heads_bias)
         if timespan is not None and self.mode != "pure":
             kernel, bias = (self.with_gate(x, timespan) for x in (kernel, bias))
         return [*maps, (kernel, bias)]
+
+    def masked_kernel(self) -> Tensor:
+        """The kernel of the heads, with zeros where there is no synapse."""
+        kernel = ops.convert_to_tensor(self.heads_kernel)
+        return ops.where(ops.convert_to_tensor(self._mask), kernel, ops.zeros_like(kernel))
 
     def with_gate(self, heads: Tensor, timespan: Tensor) -> Tensor:
         """f, g, a, b as f, g and the gate a t + b, which is linear where t is known."""

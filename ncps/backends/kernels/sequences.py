@@ -17,6 +17,7 @@ Array = Any
 Arrays = list[Array]
 Tree = Any
 
+ACTIVATIONS = ("linear", None, "relu", "tanh", "lecun_tanh", "sigmoid", "silu", "gelu")  # those of the CfC kernels
 NO_FLAGS = np.zeros((0, 0), bool)
 EMPTY = np.zeros(0, np.float32)
 
@@ -32,14 +33,19 @@ def kernel(name: str) -> Any:
     return importlib.import_module(f"ncps.backends.kernels.{name}")
 
 
+def plain(x: Array) -> Array:
+    """`x` in the layout that the kernels are compiled for; for another one they would be compiled once more."""
+    return x if x.flags.carray else np.array(x, order="C")
+
+
 def batch_first(x: Array) -> Array:
     """(T, B, ...) as (B, T, ...)."""
-    return np.ascontiguousarray(x.swapaxes(0, 1))
+    return plain(x.swapaxes(0, 1))
 
 
 def elapsed(times: Array) -> Array:
     """A scalar, (T, 1, 1) or (T, B, 1) as (1, 1), (1, T) or (B, T)."""
-    return times.reshape(1, 1) if times.ndim == 0 else np.ascontiguousarray(times[..., 0].T)
+    return times.reshape(1, 1) if times.ndim == 0 else plain(times[..., 0].T)
 
 
 def like_elapsed(d_times: Array, times: Array) -> Array:
@@ -49,7 +55,7 @@ def like_elapsed(d_times: Array, times: Array) -> Array:
 
 def flags(x: Array | None) -> Array:
     """(T, B, 1), or None, as (B, T) or (0, 0)."""
-    return NO_FLAGS if x is None else np.ascontiguousarray(x[..., 0].T)
+    return NO_FLAGS if x is None else plain(x[..., 0].T)
 
 
 def of_time(x: Array, every: bool) -> Array:
@@ -70,6 +76,10 @@ class LTCProgram(NamedTuple):
         """Number of results besides what `backward` needs: outputs and last state."""
         return 2
 
+    def exists(self) -> bool:
+        """Whether the kernels have all that is asked for."""
+        return True
+
     @classmethod
     def of(cls, args: tuple[Any, ...]) -> tuple[LTCProgram, list[Any]]:
         """The program for a call of the op, and the tensors that it takes; None where there is none."""
@@ -80,16 +90,16 @@ class LTCProgram(NamedTuple):
         """Those of the kernels."""
         inputs, initial, times, valid, resets, *others = arrays
         empty = np.zeros(0, inputs.dtype)
-        weights = [empty if x is None else x for x in others[:-6]]
+        weights = [empty if x is None else plain(x) for x in others[:-6]]
         source, _, start, sensory_source, _, sensory_start = others[-6:]
         return (
             batch_first(inputs),
-            np.ascontiguousarray(initial),
+            plain(initial),
             elapsed(times),
             flags(valid),
             flags(resets),
             kernel("ltc").Weights(*weights),
-            kernel("ltc").Wiring(source, start, sensory_source, sensory_start),
+            kernel("ltc").Wiring(*map(plain, (source, start, sensory_source, sensory_start))),
             *self,
         )
 
@@ -101,9 +111,9 @@ class LTCProgram(NamedTuple):
     def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:
         """Gradients of inputs (B, T, F), first state, times and weights."""
         d_outputs, d_final = upstream
-        d_outputs = batch_first(d_outputs) if self.every else np.ascontiguousarray(d_outputs)
+        d_outputs = batch_first(d_outputs) if self.every else plain(d_outputs)
         d_inputs, d_first, d_times, d_weights = kernel("ltc").backward(
-            d_outputs, np.ascontiguousarray(d_final), *self.arguments(arrays), *kept, threads
+            d_outputs, plain(d_final), *self.arguments(arrays), *kept, threads
         )
         return [d_inputs, d_first, like_elapsed(d_times, arrays[2]), *d_weights]
 
@@ -144,6 +154,10 @@ class CfCProgram(NamedTuple):
         """Outputs, and the last states of all layers."""
         return 1 + len(self.maps)
 
+    def exists(self) -> bool:
+        """Whether the kernels have all that is asked for: both activations."""
+        return self.backbone_activation in ACTIVATIONS and self.head_activation in ACTIVATIONS
+
     @classmethod
     def of(cls, args: tuple[Any, ...]) -> tuple[CfCProgram, list[Any]]:
         """The program for a call of the op, and the tensors that it takes; None where there is none."""
@@ -175,7 +189,7 @@ class CfCProgram(NamedTuple):
         (steps, batch, _), (values, threads) = arrays[0].shape, kept
         work = batch * steps * self.plan([None if x is None else x.shape for x in arrays], arrays[0].dtype).work
         parts = kernel("pool").ranges(batch, work, int(threads))
-        d_outputs = batch_first(d_outputs) if self.every else np.ascontiguousarray(d_outputs)
+        d_outputs = batch_first(d_outputs) if self.every else plain(d_outputs)
         d_inputs, d_first, d_times, d_layers = kernel("cfc").backward(
             d_outputs, d_final, *self.arguments(arrays), kernel("cfc").Kept(values, parts), int(threads)
         )

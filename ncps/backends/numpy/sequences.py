@@ -32,7 +32,7 @@ def fused(name, kind):
 
     def op(*args):
         program, arrays = kind.of(args)
-        if not usable(arrays):
+        if not (usable(arrays) and program.exists()):
             return COMPOSITES[name](*args)
         return program.outcome(program.forward(arrays, False, threads()))
 

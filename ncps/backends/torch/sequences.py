@@ -128,7 +128,7 @@ def fused(name):
 
     def op(*args):
         program, given = PROGRAMS[name].of(args)
-        if not usable(given):
+        if not (usable(given) and program.exists()):
             return COMPOSITES[name](*args)
         options, static, count = text_of(*program), args[STATIC[name] :], program.results
 

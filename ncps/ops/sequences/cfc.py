@@ -11,7 +11,7 @@ from ncps.ops.activations import elu, lecun_tanh, relu, sigmoid, softplus
 from ncps.ops.arithmetic import absolute, exp, sign, tanh
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
-from ncps.ops.creation import Tensor, cast, ones_like, zeros_like
+from ncps.ops.creation import Tensor, cast, convert_to_tensor, ones_like, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.linalg import matmul
 from ncps.ops.reductions import sum
@@ -84,6 +84,7 @@ def cfc_sequence(
 
     Source: Hasani et al., Nature Machine Intelligence 2022 (arXiv 2106.13898), eq. 3 and 4.
     """
+    layers = tree.map(convert_to_tensor, layers)
     functions = cfc_functions(mode, backbone_activation, head_activation, every)
     return custom_gradient(*functions)(inputs, initial, times, valid, resets, layers)
 

@@ -404,6 +404,42 @@ def test_custom_gradient_without_a_gradient(differentiable):
     close(gradients[1], [0, 0])
 
 
+def second_derivative(framework, function, x):
+    """The gradient of the sum of the gradient, by the framework's own means."""
+    if framework == "torch":
+        import torch
+
+        x = tensor(*x).requires_grad_()
+        (first,) = torch.autograd.grad(function(x), x, create_graph=True)
+        return torch.autograd.grad(first.sum(), x)[0]
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        x = tensor(*x)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = function(x)
+            first = tf.reduce_sum(inner.gradient(y, x))
+        return outer.gradient(first, x)
+    if framework == "mlx":
+        from mlx.core import grad
+    else:
+        from jax import grad
+    return grad(lambda x: ops.sum(grad(function)(x)))(tensor(*x))
+
+
+def test_custom_gradient_is_differentiated_with_what_it_kept(differentiable, framework):
+    """What the forward pass keeps depends on the arguments, also where no framework would see how."""
+    function = ops.custom_gradient(
+        lambda x: ops.sum(ops.exp(x)),
+        lambda x: (ops.sum(ops.exp(x)), 3 * ops.exp(x)),
+        lambda kept, upstream: kept * upstream,
+    )
+    close(second_derivative(framework, function, (0, 1, 2)), 3 * np.exp([0, 1, 2]))
+
+
 def test_custom_gradient_of_integers(differentiable):
     def forward(x, index):
         return ops.take(x, index), (x, index)

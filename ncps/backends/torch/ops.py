@@ -651,13 +651,17 @@ class ByHandCall:
         self.forward, self.backward, self.again, self.structure = forward, backward, again, structure
 
 
-def custom_gradient(function, forward, backward, again=None):
+def custom_gradient(function, forward, backward):
+    return by_hand(function, forward, backward, (forward, backward))
+
+
+def by_hand(function, forward, backward, again):
     # `again` is a pair of forward and backward that can be differentiated, where these cannot.
     def op(*args):
         leaves, structure = tree.flatten(args)
         if not torch.is_grad_enabled():
             return function(*args)
-        call = ByHandCall(forward, backward, again or (forward, backward), structure)
+        call = ByHandCall(forward, backward, again, structure)
         outputs = ByHand.apply(call, *(tensor(leaf) for leaf in leaves))
         return tree.unflatten(call.out_structure, outputs[: call.outputs])
 

@@ -11,7 +11,7 @@ import torch
 from ncps import tree
 from ncps.backend import captured
 from ncps.backends.kernels.sequences import CfCProgram, LTCProgram
-from ncps.backends.torch.ops import custom_gradient
+from ncps.backends.torch.ops import by_hand
 from ncps.ops.dispatch import COMPOSITES
 from ncps.ops.sequences.cfc import cfc_functions
 from ncps.ops.sequences.ltc import ltc_functions
@@ -149,7 +149,7 @@ def fused(name):
             return program.gradients(args, sequence_backward(name, options, taken(args), kept, upstream))
 
         again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
-        return custom_gradient(function, forward, backward, again)(*args[: STATIC[name]])
+        return by_hand(function, forward, backward, again)(*args[: STATIC[name]])
 
     op.for_steps = True
     return op

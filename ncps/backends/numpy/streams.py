@@ -1,0 +1,120 @@
+"""Single streams of LTC on NumPy without kernels, as in a control loop: a solver step is four calls of NumPy.
+
+For few neurons, products with small dense matrices are faster than gathers and sums by synapse. The activity of all
+synapses is tanh(A [v, 1]), numerator and denominator of the solver step are one product M [activity, v, 1]; the elapsed
+time, the weights and the 1/2 of the logistic function (1 + tanh) / 2 are in the matrices.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ncps.ops.dispatch import COMPOSITES
+
+SMALL = 20_000  # elements of the two matrices, above which the op's own body takes no longer
+
+
+class Stream:
+    """The matrices for these weights and this elapsed time of a solver step, and room for what is computed."""
+
+    def __init__(self, weights, synapses, delta, epsilon, features):
+        w, dtype = weights, weights.cm.dtype
+        neurons, count, sensory = len(w.cm), len(w.w), len(w.sensory_w)
+        self.neurons, self.count = neurons, count
+        self.activity = activity(synapses.source, neurons, w.sigma, w.mu)
+        self.sensory_activity = activity(synapses.sensory_source, features, w.sensory_sigma, w.sensory_mu)
+        inner, inner_constant = conducted(synapses.target, neurons, w.w, w.erev, delta)
+        self.sensory, constant = conducted(synapses.sensory_target, neurons, w.sensory_w, w.sensory_erev, delta)
+        leak = delta * np.concatenate([w.gleak * w.vleak, w.gleak + dtype.type(epsilon)])
+        capacity = np.concatenate([np.zeros_like(w.cm), w.cm])
+        self.constant = inner_constant + constant + leak + capacity
+        carried = np.concatenate([np.diag(w.cm), np.zeros((neurons, neurons), dtype)])
+        self.solver = np.concatenate([inner, carried, self.constant[:, None]], axis=1)
+        self.room, self.inputs = np.ones(count + neurons + 1, dtype), np.ones(features + 1, dtype)
+        self.opened, self.sums = np.empty(sensory, dtype), np.empty(2 * neurons, dtype)
+
+    def step(self, x, v, unfolds):
+        """The potentials (N,) after one time step, from inputs (F,)."""
+        count, neurons, room, sums = self.count, self.neurons, self.room, self.sums
+        self.inputs[:-1] = x
+        opened = np.tanh(np.dot(self.sensory_activity, self.inputs, out=self.opened), out=self.opened)
+        self.solver[:, -1] = np.dot(self.sensory, opened, out=sums)
+        self.solver[:, -1] += self.constant
+        potentials, activity, with_one = room[count:-1], room[:count], room[count:]
+        potentials[:] = v
+        for _ in range(unfolds):
+            np.tanh(np.dot(self.activity, with_one, out=activity), out=activity)
+            np.dot(self.solver, room, out=sums)
+            np.divide(sums[:neurons], sums[neurons:], out=potentials)
+        return potentials
+
+
+def activity(source, sources, sigma, mu):
+    """(E, sources + 1): half of σ (v - μ), of potentials and a one."""
+    matrix = np.zeros((len(source), sources + 1), sigma.dtype)
+    matrix[np.arange(len(source)), source] = sigma / 2
+    matrix[:, -1] = -sigma * mu / 2
+    return matrix
+
+
+def conducted(target, neurons, w, erev, delta):
+    """Current and conductance (2 N, E) by the tanh of synapses, and what their (1 + tanh) / 2 adds to both, (2 N,)."""
+    matrix, synapse = np.zeros((2 * neurons, len(target)), w.dtype), np.arange(len(target))
+    matrix[target, synapse], matrix[neurons + target, synapse] = delta * w * erev / 2, delta * w / 2
+    return matrix, matrix.sum(1)
+
+
+class Streams:
+    """The streams of the last weights. Users may change weights in place: so their bytes are compared at every call."""
+
+    def __init__(self):
+        self.known = {}
+
+    def stream(self, weights, synapses, delta, epsilon, features):
+        place = id(synapses.source)
+        values = b"".join([x.tobytes() for x in weights[:11]]), delta, epsilon
+        seen, _, stream = self.known.get(place, (None, None, None))
+        if seen != values:
+            if len(self.known) > 64:
+                self.known.clear()
+            stream = Stream(weights, synapses, delta, epsilon, features)
+            self.known[place] = values, synapses.source, stream  # which keeps its place from being taken
+        return stream
+
+
+STREAMS = Streams()
+
+
+def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfolds, epsilon, motors, every):
+    def body():
+        return COMPOSITES["ltc_sequence"](
+            inputs, initial, times, valid, resets, weights, synapses, unfolds, epsilon, motors, every
+        )
+
+    steps, batch, features = inputs.shape
+    neurons, count = len(weights.cm), len(weights.w)
+    if batch != 1 or times.ndim > 0 or count * (neurons + 1) + 2 * neurons * count > SMALL or inputs.dtype.kind != "f":
+        return body()
+    stream = STREAMS.stream(weights, synapses, inputs.dtype.type(times / unfolds), epsilon, features)
+    v, states = initial[0], np.empty((steps if every else 1, 1, neurons), inputs.dtype)
+    for t in range(steps):
+        x = inputs[t, 0]
+        v = np.zeros_like(v) if resets is not None and resets[t, 0, 0] else v
+        if valid is None or valid[t, 0, 0]:
+            if weights.input_w is not None:
+                x = x * weights.input_w
+            if weights.input_b is not None:
+                x = x + weights.input_b
+            v = stream.step(x, v, unfolds)
+        states[t if every else 0, 0] = v
+    if not math.isfinite(v.sum()):  # the zeros of dense matrices would carry NaN where no synapse leads
+        return body()
+    outputs, final = states[..., :motors], np.array(v)[None]
+    outputs = outputs if weights.output_w is None else outputs * weights.output_w
+    outputs = outputs if weights.output_b is None else outputs + weights.output_b
+    return (outputs if every else outputs[0]), final
+
+
+ltc_sequence.for_steps = True

@@ -140,7 +140,7 @@ def measure(args: argparse.Namespace, results: Results, progress: Console) -> No
     bench = Bench(Options(**given), changed, tuple(results.records))
     steps: dict[str, Callable[[], None]] = {
         "grid": lambda: run_all(bench, grid_questions(args), args.memory, progress),
-        "growth": lambda: run_all(bench, growth.questions(args.backends, args.cells, args.quick), True, progress),
+        "growth": lambda: run_all(bench, growth_questions(args, results.records), True, progress),
         "floors": lambda: run_floors(bench, asked_floors(args, args.quick), progress),
     }
     for name in LISTS:
@@ -194,6 +194,13 @@ def beside(names: Sequence[str], backend: str, case: Case) -> list[Side | None]:
     if ALL in names and found[UPSTREAM] is not None and case not in VARIED:
         del found[LSTM]
     return [side for side in found.values() if side] or [None]
+
+
+def growth_questions(args: argparse.Namespace, records: Sequence[Record]) -> list[Question]:
+    """What is missing for the series, which may have been measured beside somebody."""
+    known = [record for record in records if record.peak_mb is not None]
+    questions = dict.fromkeys(growth.questions(args.backends, args.cells, args.quick))
+    return [asked for asked in questions if not any(floors.answers(record, asked) for record in known)]
 
 
 def asked_floors(args: argparse.Namespace, quick: bool) -> list[floors.Check]:

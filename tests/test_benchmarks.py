@@ -270,6 +270,8 @@ def test_floors_are_asked_of_backends_that_can():
     ]
     assert {check.question.peer.framework for check in floors.checks(["jax"], ["LTC AutoNCP(64"]) if check.question.peer
             and check.floor.figure is floors.LESS_MEMORY} == {"torch"}  # fmt: skip
+    assert len({(check.question, check.floor.figure) for check in found}) == len(found)
+    assert next(check for check in found if check.question.case == LTC_19.of_mode("control")).floor.bound == 10
     short = [check.question for check in floors.checks(["mlx"], long=50) if check.floor.against == floors.ITSELF]
     assert {question.case.steps for question in short} == {50}
     assert {question.against for question in short} == {"itself, T = 100"}
@@ -406,6 +408,16 @@ def test_questions_of_the_grid():
     assert len(questions) == 2 * (2 + 3)
     args.peers = ["all"]
     assert {q.peer.package for q in compare.grid_questions(args) if q.case.cell == "GRU"} == {LSTM}
+
+
+def test_growth_uses_what_was_measured():
+    args = compare.parsed(["--cells", "LTC(64)", "--peers", "none", "--backends", "torch"])
+    missing = compare.growth_questions(args, [])
+    known = record(LTC_FULL, "training", peer="torch.nn.LSTM", median_ms=1.0, peak_mb=1.0)
+    assert {(asked.case.units, asked.mode) for asked in missing} == set(
+        itertools.product([32, 64, 128, 256], ["forward", "training"])
+    )
+    assert len(compare.growth_questions(args, [known])) == len(missing) - 1
 
 
 def test_the_lstm_is_not_repeated_for_every_cell():

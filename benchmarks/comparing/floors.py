@@ -170,13 +170,20 @@ class Verdict:
 def checks(
     backends: Collection[str] = BACKENDS, cells: Sequence[str] = (), long: int = LONG, floors: Sequence[Floor] = FLOORS
 ) -> Iterator[Check]:
-    """The floors on each backend: those of some backends and cells, with another length instead of the longest."""
+    """The floors on each backend: those of some backends and cells, with another length instead of the longest.
+
+    Of two floors for the same figure, the first counts.
+    """
+    stated_before = set()
     for floor in floors:
         for backend in floor.backends:
             if backend not in backends or not named(floor.case, cells) or not runs(backend, floor.mode):
                 continue
             case = replace(floor.case, steps=long) if floor.case.steps == LONG else floor.case
-            yield Check(floor, question(floor, case.of_mode(floor.mode), backend))
+            asked = question(floor, case.of_mode(floor.mode), backend)
+            if (asked, floor.figure) not in stated_before:
+                stated_before.add((asked, floor.figure))
+                yield Check(floor, asked)
 
 
 def question(floor: Floor, case: Case, backend: str) -> Question:

@@ -55,7 +55,7 @@ def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth]
         parts.append("## Growth\n\nThe power with which time and memory grow.\n")
         parts.append(tables.markdown(tables.GROWTH, tables.growth(growth)))
     parts += [f"![{Path(name).stem}]({name})" for name in pictures]
-    return "\n".join(part if part.startswith("|") else f"\n{part}" for part in parts).strip() + "\n"
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def compared(record: Record) -> bool:

@@ -120,6 +120,9 @@ def bars(records: Sequence[Record]) -> tuple[str, Any] | None:
             panel.bar(names.index(record.backend) + shift, record.ratio, 0.4, color=SHADES[record.mode])
             any_bar = True
         panel.set_title(f"{base.network}: training (blue), forward (orange)", fontsize="medium")
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter("{x:g}")
         panel.axhline(1, color="gray", linewidth=0.8)
         panel.set_xticks(range(len(names)), names, rotation=30, ha="right")
     return (BARS, figure) if any_bar else None

@@ -158,7 +158,7 @@ def test_states_are_those_of_the_equations(mode, stack, condition, keep):
             close((outputs, *final), (problem.expected(sequences)[0], *problem.expected()[1]), 0, tolerance)
 
 
-@pytest.mark.parametrize("activation", cfc.ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("activation", sorted(cfc.ACTIVATIONS, key=str), ids=str)
 def test_activations(activation):
     for activations in ((activation, "tanh"), ("tanh", activation)):
         problem = Problem(activations=activations)

@@ -344,7 +344,7 @@ def test_two_python_threads_at_once():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:os.fork:RuntimeWarning")
 def test_forked_child():
     problem = Problem(**LARGE)
     expected = problem.gradients(threads=2)[0]

@@ -10,7 +10,7 @@ from ncps import ops, tree
 from ncps.backend import training_mode
 from ncps.layers.layer import Layer, Tensor
 from ncps.layers.time import check_elapsed, different, like_inputs, step_timespan
-from ncps.ops.dispatch import is_for_steps
+from ncps.ops.dispatch import is_for_steps, is_offered
 
 Tree = Any
 
@@ -56,11 +56,13 @@ class Cell(Layer):
     state_size: Any
     output_size: Any
     parallel = False  # whether the cell can run all steps at once, see `all_steps`
-    sequence_op: str | None = None  # the op that `whole_sequence` is
+    sequence_op: str | None = None  # the op that `whole_sequence` is; subclasses do not inherit it
     recomputes = False  # whether the backward pass computes a step again instead of keeping its inner results
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if not {"sequence_op", "bound_to"} & vars(cls).keys():  # a subclass may have changed the equation
+            cls.sequence_op = None
         if "call" in vars(cls):
             cls.call = one_step(vars(cls)["call"])  # type: ignore[method-assign]
 
@@ -249,7 +251,7 @@ class HoistingCell(Cell):
 
     def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
         """The output and the state after one step; by the op for whole sequences, where the backend has its own."""
-        if self.sequence_op is not None and is_for_steps(self.sequence_op):
+        if self.sequence_op is not None and is_for_steps(self.sequence_op) and is_offered(self.sequence_op, inputs):
             time = timespan if len(timespan.shape) == 0 else timespan[None]
             result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
             if result is not None:

@@ -73,6 +73,12 @@ def is_for_steps(name: str) -> bool:
     return getattr(NCPSBackend.active_ops()[name], "for_steps", False)
 
 
+def is_offered(name: str, inputs: Any) -> bool:
+    """Whether the active backend's binding of the op `name` takes such inputs; most take all."""
+    offers = getattr(NCPSBackend.active_ops()[name], "offers", None)
+    return offers is None or offers(inputs)
+
+
 def keeps_functions(op: F) -> F:
     """Captures the backend in every function given to `op`: the framework may call it after the scope has ended."""
 

@@ -5,7 +5,7 @@ import pytest
 
 import ncps
 from ncps.backends.kernels import sequences
-from ncps.layers import LTC, CfC
+from ncps.layers import LTC, RNN, CfC, CfCCell, LTCCell
 from ncps.ops.dispatch import COMPOSITES
 from ncps.wirings import AutoNCP
 
@@ -97,3 +97,51 @@ def test_vmap_of_gradients(layer):
 def test_program_knows_the_activations_of_the_kernels():
     cfc = pytest.importorskip("ncps.backends.kernels.cfc")
     assert set(sequences.ACTIVATIONS) == cfc.ACTIVATIONS
+
+
+class Fading(LTCCell):
+    """Half of what an LTC does, by a method that the op knows nothing of."""
+
+    def step(self, packed, drive, timespan, constants):
+        return super().step(packed, drive, timespan, constants) / 2
+
+
+class Doubling(CfCCell):
+    """Twice what a CfC does."""
+
+    def solution(self, heads, timespan):
+        return 2 * super().solution(heads, timespan)
+
+
+@pytest.mark.parametrize(("own", "base", "factor"), [(Fading, LTCCell, 0.5), (Doubling, CfCCell, 2)])
+def test_a_subclass_runs_its_own_equation(own, base, factor):
+    states = []
+    for kind in (own, base):
+        ncps.set_seed(0)
+        with ncps.backend_scope("numpy"):
+            layer = RNN(kind(4, dtype="float64"))
+            x = X[:, :1]
+            states.append((layer(x), layer.step(x[:, 0])[0]))
+    for ours, theirs in zip(*states, strict=True):
+        np.testing.assert_allclose(ours, factor * theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outlines_for_the_compiler_are_what_the_kernels_return(dtype, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from torch.library import opcheck
+
+    if not sequences.wanted():
+        pytest.skip("numba is not installed, or not wanted")
+    from ncps.backends.torch.sequences import sequence
+
+    ncps.set_seed(0)
+    with ncps.backend_scope("torch"):
+        layers = [CfC(5, dtype=dtype), LTC(AutoNCP(9, 2), dtype=dtype), CfC(5, mode="pure", dtype=dtype)]
+    calls = []
+    monkeypatch.setattr("ncps.backends.torch.sequences.sequence", lambda *args: calls.append(args) or sequence(*args))
+    for layer in layers:
+        layer(torch.tensor(X), timespans=torch.tensor(TIMES))
+    assert len(calls) == len(layers)
+    for args in calls:
+        opcheck(sequence, args, test_utils=("test_schema", "test_faketensor"))

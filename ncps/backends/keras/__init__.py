@@ -19,7 +19,6 @@ if keras.backend.backend() == "openvino":  # from Keras' configuration file
 from ncps.backend import NCPSBackend  # noqa: E402
 from ncps.backends.common import register_backend  # noqa: E402
 from ncps.backends.keras import models, module, ops, sequences, training  # noqa: E402
-from ncps.backends.kernels.sequences import wanted  # noqa: E402
 from ncps.layers.binding import bind  # noqa: E402
 
 register_backend("keras", ops, training, module.KerasLayer)
@@ -27,8 +26,7 @@ NCPSBackend.register("keras", "NativeModel", models.KerasModel)
 NCPSBackend.register("keras", "Sequential", models.Sequential)
 NCPSBackend.register("keras", "Functional", models.Functional)
 NCPSBackend.register_op("keras", "input", keras.Input)
-if wanted():
-    for name, op in sequences.bindings().items():
-        NCPSBackend.register_op("keras", name, op)
+for name, op in sequences.bindings().items():
+    NCPSBackend.register_op("keras", name, op)
 for layer in NCPSBackend.library_layers():
     bind(layer, "keras")  # registers it with Keras, which finds the classes that its files name there only

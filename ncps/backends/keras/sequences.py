@@ -8,15 +8,15 @@ import keras
 
 from ncps import tree
 from ncps.backends.keras.ops import FRAMEWORK, tensor
+from ncps.backends.kernels.sequences import wanted
 from ncps.ops.dispatch import COMPOSITES
 
-FRAMEWORKS = ("numpy", "torch")
 TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments that are trees of tensors
 
 
 def bindings():
     """The ops by name."""
-    if FRAMEWORK not in FRAMEWORKS:
+    if not (FRAMEWORK == "torch" or (FRAMEWORK == "numpy" and wanted())):
         return {}
     below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.sequences")
     return {name: on_tensors(name, getattr(below, name)) for name in TREES}
@@ -29,5 +29,5 @@ def on_tensors(name, run):
             return COMPOSITES[name](*args)
         return run(*tree.map(tensor, args[: TREES[name]]), *args[TREES[name] :])
 
-    op.for_steps = run.for_steps
+    op.for_steps, op.offers = run.for_steps, getattr(run, "offers", None)
     return op

@@ -19,7 +19,6 @@ Tree = Any
 
 ACTIVATIONS = ("linear", None, "relu", "tanh", "lecun_tanh", "sigmoid", "silu", "gelu")  # those of the CfC kernels
 NO_FLAGS = np.zeros((0, 0), bool)
-EMPTY = np.zeros(0, np.float32)
 
 
 def wanted() -> bool:
@@ -50,17 +49,12 @@ def elapsed(times: Array) -> Array:
 
 def like_elapsed(d_times: Array, times: Array) -> Array:
     """Gradients (1, 1), (1, T) or (B, T) in the shape of the times that users gave."""
-    return d_times.reshape(()) if times.ndim == 0 else d_times.T[..., None]
+    return d_times.reshape(()) if times.ndim == 0 else plain(d_times.T[..., None])
 
 
 def flags(x: Array | None) -> Array:
     """(T, B, 1), or None, as (B, T) or (0, 0)."""
     return NO_FLAGS if x is None else plain(x[..., 0].T)
-
-
-def of_time(x: Array, every: bool) -> Array:
-    """Outputs of all steps (B, T, M), time first, or those of the last as they are."""
-    return x.swapaxes(0, 1) if every else x
 
 
 class LTCProgram(NamedTuple):
@@ -128,8 +122,8 @@ class LTCProgram(NamedTuple):
         each = [None if w is None else d for w, d in zip(args[-1], d_weights, strict=True)]
         return d_inputs.swapaxes(0, 1), d_first, d_times, None, None, type(args[-1])(*each)
 
-    def shapes(self, shapes: list[Any], keep: bool) -> list[Any]:
-        """Those of the results of `forward`, by those of the arrays."""
+    def shapes(self, shapes: list[Any], dtype: str, keep: bool) -> list[Any]:
+        """Those of the results of `forward`, by those of the arrays and their type."""
         (steps, batch, _), (_, neurons), *_ = shapes
         outputs = (batch, steps, self.motors) if self.every else (batch, self.motors)
         return [outputs, (batch, neurons), *([(steps, batch, neurons)] if keep else [])]
@@ -181,7 +175,7 @@ class CfCProgram(NamedTuple):
     def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
         """Outputs (B, T, H) or (B, H), last states, and where it is asked for what `backward` needs."""
         outputs, final, kept = kernel("cfc").forward(*self.arguments(arrays), keep, threads)
-        return [outputs, *final, *([kept.values, np.array(threads)] if keep else [])]
+        return [outputs, *final, *([kept.values, np.array(threads, outputs.dtype)] if keep else [])]
 
     def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:
         """Gradients of inputs (B, T, F), times, first states and weights."""
@@ -193,8 +187,9 @@ class CfCProgram(NamedTuple):
         d_inputs, d_first, d_times, d_layers = kernel("cfc").backward(
             d_outputs, d_final, *self.arguments(arrays), kernel("cfc").Kept(values, parts), int(threads)
         )
+        empty = np.zeros(0, d_inputs.dtype)
         weights = [
-            x for layer in d_layers for x in (*(x for pair in layer.maps for x in pair), *(layer.tau or (EMPTY, EMPTY)))
+            x for layer in d_layers for x in (*(x for pair in layer.maps for x in pair), *(layer.tau or (empty, empty)))
         ]
         return [d_inputs, like_elapsed(d_times, arrays[1]), *d_first, *weights]
 
@@ -215,12 +210,12 @@ class CfCProgram(NamedTuple):
             d_layers.append(type(layer)(maps, *((None, None) if layer.w_tau is None else tau)))
         return d_inputs.swapaxes(0, 1), tuple(others[:count]), d_times, None, None, tuple(d_layers)
 
-    def shapes(self, shapes: list[Any], keep: bool) -> list[Any]:
-        """Those of the results of `forward`, by those of the arrays."""
+    def shapes(self, shapes: list[Any], dtype: str, keep: bool) -> list[Any]:
+        """Those of the results of `forward`, by those of the arrays and their type."""
         (steps, batch, _), *_ = shapes
         final = shapes[4 : 4 + len(self.maps)]
         outputs = (batch, steps, final[-1][-1]) if self.every else final[-1]
-        kept = [(batch * steps * self.plan(shapes, "float32").values,), ()]
+        kept = [(batch * steps * self.plan(shapes, dtype).values,), ()]
         return [outputs, *final, *(kept if keep else [])]
 
     def plan(self, shapes: list[Any], dtype: Any) -> Any:

@@ -8,6 +8,7 @@ time, the weights and the 1/2 of the logistic function (1 + tanh) / 2 are in the
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 
@@ -66,8 +67,11 @@ def conducted(target, neurons, w, erev, delta):
     return matrix, matrix.sum(1)
 
 
-class Streams:
-    """The streams of the last weights. Users may change weights in place: so their bytes are compared at every call."""
+class Streams(threading.local):
+    """The streams of the last weights, of each thread, for they compute in place.
+
+    Users may change weights in place as well: so their bytes are compared at every call.
+    """
 
     def __init__(self):
         self.known = {}
@@ -109,7 +113,7 @@ def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfol
                 x = x + weights.input_b
             v = stream.step(x, v, unfolds)
         states[t if every else 0, 0] = v
-    if not math.isfinite(v.sum()):  # the zeros of dense matrices would carry NaN where no synapse leads
+    if not math.isfinite(states.sum()):  # the zeros of dense matrices would carry NaN where no synapse leads
         return body()
     outputs, final = states[..., :motors], np.array(v)[None]
     outputs = outputs if weights.output_w is None else outputs * weights.output_w

@@ -12,6 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ncps import tree
 from ncps.backends import common
+from ncps.ops.dispatch import COMPOSITES
 
 # ---- types and conversion
 
@@ -556,6 +557,10 @@ def compiled_scan(f, init, xs, length, reverse):
 
     carry, outputs = traced_scan(step, [c.clone() for c in carry], slices, reverse=reverse)
     return tree.unflatten(carry_structure, carry), None if outputs == () else outputs
+
+
+def chunk_steps(steps):
+    return None if torch.compiler.is_compiling() else COMPOSITES["chunk_steps"](steps)  # loops in loops it refuses
 
 
 def associative_scan(f, elems, reverse=False, axis=0):

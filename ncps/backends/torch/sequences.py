@@ -10,13 +10,14 @@ import torch
 
 from ncps import tree
 from ncps.backend import captured
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram
-from ncps.backends.torch.ops import by_hand
+from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, wanted
+from ncps.backends.torch.ops import by_hand, dtype
 from ncps.ops.dispatch import COMPOSITES
 from ncps.ops.sequences.cfc import cfc_functions
 from ncps.ops.sequences.ltc import ltc_functions
 
-Tensors = Sequence[torch.Tensor | None]
+FAST = wanted()
+TYPES = (torch.float32, torch.float64)
 PROGRAMS = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
 FUNCTIONS = {
     "ltc_sequence": lambda args: ltc_functions(*args[6:]),
@@ -60,7 +61,7 @@ def sequence(name: str, options: str, inputs: Sequence[torch.Tensor | None], kee
 
 @sequence.register_fake
 def _(name, options, inputs, keep):
-    return empty(program_of(name, options).shapes(shapes(inputs), keep), inputs[0])
+    return empty(program_of(name, options).shapes(shapes(inputs), dtype(inputs[0]), keep), inputs[0])
 
 
 @torch.library.custom_op("ncps::sequence_backward", mutates_args=(), device_types="cpu")
@@ -110,11 +111,16 @@ for one in (sequence, sequence_backward):
     one.register_vmap(one_by_one(one))
 
 
+def offers(inputs):
+    """Under the compiler, layers run in their own loop where the kernels cannot take over."""
+    return not torch.compiler.is_compiling() or (FAST and inputs.device.type == "cpu" and inputs.dtype in TYPES)
+
+
 def usable(tensors):
     """Whether the kernels take these."""
     first = tensors[0]
     return (
-        first.dtype in (torch.float32, torch.float64)
+        first.dtype in TYPES
         and not torch.compiler.is_exporting()
         and all(
             x is None or (x.device.type == "cpu" and (x.dtype == first.dtype or not x.is_floating_point()))
@@ -128,7 +134,10 @@ def fused(name):
 
     def op(*args):
         program, given = PROGRAMS[name].of(args)
-        if not (usable(given) and program.exists()):
+        if not (FAST and usable(given) and program.exists()):
+            # The compiler differentiates the run itself: it refuses loops that keep what a backward pass by hand needs.
+            if torch.compiler.is_compiling():
+                return FUNCTIONS[name](args)[0](*args[: STATIC[name]])
             return COMPOSITES[name](*args)
         options, static, count = text_of(*program), args[STATIC[name] :], program.results
 
@@ -151,7 +160,7 @@ def fused(name):
         again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
         return by_hand(function, forward, backward, again)(*args[: STATIC[name]])
 
-    op.for_steps = True
+    op.for_steps, op.offers = FAST, offers
     return op
 
 

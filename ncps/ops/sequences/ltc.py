@@ -201,9 +201,11 @@ class LTCRun:
                 before, self.drive(inputs), None if time is None else transpose(time) / self.unfolds
             )
             v = after if counts is None else where(transpose(counts), after, before)
-            return v, (v[: self.motors] if self.every else None, steps if keep else None)
+            motors = v[: self.motors] if self.every else None
+            return v, (motors, steps) if keep else motors
 
-        v, (motors, kept) = scan(step, self.initial, self.xs)
+        v, kept = scan(step, self.initial, self.xs)
+        motors, kept = kept if keep else (kept, None)
         motors = swapaxes(motors if self.every else v[: self.motors], -1, -2)
         return mapping(self.weights.output_w, self.weights.output_b, motors), transpose(v), (motors, kept)
 

@@ -58,12 +58,25 @@ def map(function: Callable[..., Any], *trees: Tree) -> Tree:  # noqa: A001 - rea
         >>> map(lambda a, b: a + b, (1, [2]), (10, [20]))
         (11, [22])
     """
+    if len(trees) == 1:
+        return map_one(function, trees[0])
     leaves, structure = flatten(trees[0])
     rest = [flatten(tree) for tree in trees[1:]]
     for _, other in rest:
         if other != structure:
             raise ValueError(f"Expected trees of one structure. Received: {structure} and {other}")
     return unflatten(structure, [function(*x) for x in zip(leaves, *(other for other, _ in rest), strict=True)])
+
+
+def map_one(function: Callable[[Any], Any], node: Tree) -> Tree:
+    """`map` over a single tree, which needs no look at its structure."""
+    if node is None:
+        return None
+    if type(node) is dict:
+        return {key: map_one(function, node[key]) for key in sorted(node)}
+    if isinstance(node, (tuple, list)):
+        return like(node, [map_one(function, child) for child in node])
+    return function(node)
 
 
 def like(node: Tree, children: list[Any]) -> Tree:

@@ -10,7 +10,7 @@ from ncps import ops, tree
 from ncps.backend import training_mode
 from ncps.layers.layer import Layer, Tensor
 from ncps.layers.time import check_elapsed, different, like_inputs, step_timespan
-from ncps.ops.dispatch import is_for_steps, is_offered
+from ncps.ops.dispatch import is_offered
 
 Tree = Any
 
@@ -251,12 +251,14 @@ class HoistingCell(Cell):
 
     def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
         """The output and the state after one step; by the op for whole sequences, where the backend has its own."""
-        if self.sequence_op is not None and is_for_steps(self.sequence_op) and is_offered(self.sequence_op, inputs):
+        if self.sequence_op is not None and is_offered(self.sequence_op, inputs, steps=True):
             time = timespan if len(timespan.shape) == 0 else timespan[None]
             result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
             if result is not None:
                 return result
-        constants = self.constants(timespan if len(timespan.shape) == 0 else None)
+        # For a single step, folding a common time into the weights costs more than it saves.
+        timespan = timespan if len(timespan.shape) else ops.reshape(timespan, (1, 1))
+        constants = self.constants(None)
         packed = self.step(self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants)
         return self.readout(self.emit(packed), constants), self.unpack_state(packed)
 

@@ -168,6 +168,10 @@ class CfCCell(HoistingCell):
         projected = ops.matmul(inputs, kernel) + bias
         return projected, self.dropout_factors(projected)
 
+    def drive_of_step(self, inputs: Tensor, constants: Tree) -> Tree:
+        """What the inputs (B, F) contribute to one step."""
+        return self.drive(inputs, constants)
+
     def drops_out(self) -> bool:
         """Whether the backbone drops out."""
         return self.backbone_dropout > 0 and len(self.backbone) > 0 and self.is_training(None)
@@ -264,6 +268,8 @@ class WiredCfCCell(WiredCell):
         order = np.concatenate(layers)
         self._order = self.make_buffer(order.astype(np.int32))
         self._position = self.make_buffer(np.argsort(order).astype(np.int32))
+        motor = list(range(wiring.output_dim))
+        self._motors_first = layers[-1][: len(motor)] == motor  # whether the last layer begins with them
 
     # -- for sequences; the packed state is a tuple with the state of each layer
 
@@ -272,17 +278,12 @@ class WiredCfCCell(WiredCell):
     ) -> tuple[Tensor, Tree] | None:
         """The run as `ncps.ops.cfc_sequence`, unless the activation is none of that."""
         first = self.cells[0]
-        if not first.known_activations() or not self.motors_stand_first():
+        if not first.known_activations() or not self._motors_first:
             return None
         check_features(self, inputs, self.wiring.input_dim)
         packed = self.pack_state(state, inputs[0])
         outputs, packed = first.sequence_of(self.cells, inputs, packed, times, valid, resets, every)
         return outputs[..., : self.wiring.output_dim], self.unpack_state(packed)
-
-    def motors_stand_first(self) -> bool:
-        """Whether the last layer begins with the motor neurons."""
-        motor = list(range(self.wiring.output_dim))
-        return list(self.wiring.layers[-1])[: len(motor)] == motor
 
     def pack_state(self, states: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
         """The states of the layers, from the order of the neurons' ids."""
@@ -295,7 +296,7 @@ class WiredCfCCell(WiredCell):
 
     def emit(self, packed: tuple[Tensor, ...]) -> Tensor:
         """The motor neurons, whose ids come first."""
-        motors = packed[-1] if self.motors_stand_first() else self.unpack_state(packed)
+        motors = packed[-1] if self._motors_first else self.unpack_state(packed)
         return motors[..., : self.wiring.output_dim]
 
     def constants(self, timespan: Tensor | None) -> Tree:
@@ -307,6 +308,10 @@ class WiredCfCCell(WiredCell):
         """What the inputs contribute to the first layer."""
         check_features(self, inputs, self.wiring.input_dim)
         return self.cells[0].drive(inputs, constants[0])
+
+    def drive_of_step(self, inputs: Tensor, constants: Tree) -> Tree:
+        """What the inputs (B, F) contribute to the first layer in one step."""
+        return self.drive(inputs, constants)
 
     def step(self, packed: tuple[Tensor, ...], drive: Tree, timespan: Tensor, constants: Tree) -> tuple[Tensor, ...]:
         """The states of the layers, each driven by the new state of the one before."""

@@ -68,15 +68,14 @@ def composite(body: F) -> F:
     return dispatcher(name, body)
 
 
-def is_for_steps(name: str) -> bool:
-    """Whether the active backend binds a body of its own to the op `name` that is fast for single steps as well."""
-    return getattr(NCPSBackend.active_ops()[name], "for_steps", False)
+def is_offered(name: str, inputs: Any, steps: bool = False) -> bool:
+    """Whether the active backend's binding of the op `name` takes such inputs; most take all.
 
-
-def is_offered(name: str, inputs: Any) -> bool:
-    """Whether the active backend's binding of the op `name` takes such inputs; most take all."""
-    offers = getattr(NCPSBackend.active_ops()[name], "offers", None)
-    return offers is None or offers(inputs)
+    With `steps`, also whether it is a body of its own that is fast for single steps.
+    """
+    op = NCPSBackend.active_ops()[name]
+    offers = getattr(op, "offers", None)
+    return (offers is None or offers(inputs)) and (not steps or getattr(op, "for_steps", False))
 
 
 def keeps_functions(op: F) -> F:

@@ -145,3 +145,24 @@ def test_outlines_for_the_compiler_are_what_the_kernels_return(dtype, monkeypatc
     assert len(calls) == len(layers)
     for args in calls:
         opcheck(sequence, args, test_utils=("test_schema", "test_faketensor"))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_stream_sees_what_becomes_of_its_weights(name):
+    """Steps on NumPy prepare the weights once: they must follow what is written into them, and new ones."""
+    with ncps.backend_scope("numpy"):
+        layer = LAYERS[name]()
+        layer.step(X[:, 0])
+        weights = layer.get_weights()
+        changes = (
+            lambda: None,
+            lambda: layer.set_weights([0.5 * w for w in weights]),
+            lambda: setattr(layer.cell, "A", 2 * layer.cell.A) if name == "cfc_pure" else None,
+        )
+        for change in changes:
+            change()
+            state = None
+            for t in range(X.shape[1]):
+                output, state = layer.step(X[:, t], state, timespan=TIMES[:, t])
+            whole = RNN(layer.cell)(np.repeat(X, 20, 0), timespans=np.repeat(TIMES, 20, 0))  # many: laid out anew
+            np.testing.assert_allclose(output, whole[::20], rtol=1e-12, atol=1e-12)

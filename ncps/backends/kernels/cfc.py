@@ -48,7 +48,7 @@ MODES = {"default": 0, "no_gate": 1, "pure": 2}
 DEFAULT, NO_GATE, PURE = MODES.values()
 HEADS = {"default": 4, "no_gate": 4, "pure": 1}
 
-FEW = 32  # samples times steps below which weights are taken as they lie: laying them out costs more than it gains
+FEW = 32  # samples times steps below which weights are taken as they lie
 CHUNK = 128  # rows of a product of weight gradients; it collects steps until there are as many
 OPERATIONS = 120  # multiplications that take as long as one operation of pool.ranges
 
@@ -807,23 +807,61 @@ def forward(
         to `backward`.
     """
     batch, steps, features = inputs.shape
-    packed = keep or batch * steps >= FEW
-    folded = packed and times.size == 1 and mode != "pure"
-    plan = plan_for(layers, features, mode, backbone_activation, head_activation, folded, packed, inputs.dtype)
-    maps = used_maps(layers, times, folded)
-    table, alive = addressed(plan, packed_maps(plan, maps) if packed else maps, layers, mode)
-    states = first[0].flatten() if len(first) == 1 else np.concatenate([x.ravel() for x in first])
+    options = mode, backbone_activation, head_activation
+    if not keep and is_few(batch, steps):
+        return *FewSteps(layers, features, *options, inputs.dtype)(inputs, first, times, valid, resets, sequences), None
+    folded = times.size == 1 and mode != "pure"
+    plan = plan_for(layers, features, *options, folded, True, inputs.dtype)
+    table, alive = addressed(plan, packed_maps(plan, used_maps(layers, times, folded)), layers, mode)
+    states = joined(first)
     outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), inputs.dtype)
     kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else states[:0]
     arguments = (
         plain(inputs), plain(times), plain(valid), plain(resets), states, outputs, kept, plan.values, table,
         len(layers), plan.scales, MODES[mode],
     )  # fmt: skip
-    parts = ranges(batch, batch * steps * plan.work, threads) if packed else [(0, batch)]
+    parts = ranges(batch, batch * steps * plan.work, threads)
     spread(partial(forward_kernel, *arguments), parts)
     del alive  # until here the kernels read it
     final = split(states, first)
     return outputs if sequences else final[-1].copy(), final, Kept(kept, parts) if keep else None
+
+
+class FewSteps:
+    """`forward` for few samples and steps, as in a control loop, where looking at the weights takes most of the time.
+
+    It takes them as they lie, and sees what is written into them later, unless they had to be copied.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        features: int,
+        mode: str,
+        backbone_activation: str | None,
+        head_activation: str | None,
+        dtype: np.dtype,
+    ) -> None:
+        plan = plan_for(layers, features, mode, backbone_activation, head_activation, False, False, dtype)
+        table, self.alive = addressed(plan, used_maps(layers, None, False), layers, mode)
+        self.rest = np.empty(0, dtype), plan.values, table, len(layers), plan.scales, MODES[mode], 0, 0
+        self.dtype = dtype
+
+    def __call__(
+        self, inputs: Array, first: Sequence[Array], times: Array, valid: Array, resets: Array, sequences: bool
+    ) -> tuple[Array, tuple[Array, ...]]:
+        batch, steps, _ = inputs.shape
+        states = joined(first)
+        outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), self.dtype)
+        given = plain(inputs), plain(times), plain(valid), plain(resets)
+        forward_kernel(*given, states, outputs, *self.rest, batch)
+        final = split(states, first)
+        return outputs if sequences else final[-1].copy(), final
+
+
+def is_few(samples: int, steps: int) -> bool:
+    """Whether laying weights out would cost more than it gains."""
+    return samples * steps < FEW
 
 
 def backward(
@@ -906,9 +944,9 @@ def aligned(size: int, dtype: np.dtype) -> Array:
     return memory[start : start + size]
 
 
-def used_maps(layers: Sequence[Layer], times: Array, folded: bool) -> list[tuple[Array, Array]]:
+def used_maps(layers: Sequence[Layer], times: Array | None, folded: bool) -> list[tuple[Array, Array]]:
     """Kernels and biases of all maps as the kernels use them."""
-    if not folded:
+    if not folded or times is None:
         return [(plain(kernel), plain(bias)) for layer in layers for kernel, bias in layer.maps]
     maps = []
     for layer in layers:
@@ -958,6 +996,11 @@ def addressed(
             note_addresses(table, row, w_tau, a[0])
             alive.append((w_tau, a))
     return table, alive
+
+
+def joined(first: Sequence[Array]) -> Array:
+    """The states of the layers, one behind the other; a copy."""
+    return first[0].flatten() if len(first) == 1 else np.concatenate([x.ravel() for x in first])
 
 
 def split(states: Array, first: Sequence[Array]) -> tuple[Array, ...]:

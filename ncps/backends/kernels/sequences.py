@@ -84,7 +84,7 @@ class LTCProgram(NamedTuple):
         """Those of the kernels."""
         inputs, initial, times, valid, resets, *others = arrays
         empty = np.zeros(0, inputs.dtype)
-        weights = [empty if x is None else plain(x) for x in others[:-6]]
+        weights = [empty if x is None else x if x.flags.carray else plain(x) for x in others[:-6]]
         source, _, start, sensory_source, _, sensory_start = others[-6:]
         return (
             batch_first(inputs),
@@ -163,14 +163,26 @@ class CfCProgram(NamedTuple):
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
         """Those of the kernels."""
         inputs, times, valid, resets, *others = arrays
-        initial, weights = others[: len(self.maps)], iter(others[len(self.maps) :])
-        layers = []
+        initial, layers = others[: len(self.maps)], self.layers(others[len(self.maps) :])
+        given = batch_first(inputs), tuple(initial), elapsed(times), flags(valid), flags(resets)
+        return *given, layers, self.mode, self.backbone_activation, self.head_activation, self.every
+
+    def layers(self, arrays: Arrays) -> tuple[Any, ...]:
+        """The layers of these parameters, as the kernels want them."""
+        weights, layers = iter(arrays), []
         for count in self.maps:
             *backbone, heads = [(next(weights), next(weights)) for _ in range(count)]
             tau = next(weights), next(weights)
             layers.append(kernel("cfc").Layer(tuple(backbone), heads, () if tau[0] is None else tau))
-        options = self.mode, self.backbone_activation, self.head_activation, self.every
-        return batch_first(inputs), tuple(initial), elapsed(times), flags(valid), flags(resets), tuple(layers), *options
+        return tuple(layers)
+
+    def few_steps(self, features: int, arrays: Arrays) -> Any:
+        """`forward` for few samples and steps with these parameters, whatever is written into them later, or None."""
+        given = [x for x in arrays if x is not None]
+        if not (self.exists() and all(x.flags.carray for x in given)):
+            return None
+        options = self.mode, self.backbone_activation, self.head_activation
+        return kernel("cfc").FewSteps(self.layers(arrays), features, *options, given[0].dtype)
 
     def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
         """Outputs (B, T, H) or (B, H), last states, and where it is asked for what `backward` needs."""

@@ -87,6 +87,8 @@ def dtype(x):
 
 
 def cast(x, dtype):
+    if type(x) is float and getattr(dtype, "kind", "") == "f":  # as elapsed times of a stream: a tenth of the time
+        return np.asarray(x, dtype)
     return tensor(common.exact(x, "NumPy")).astype(native_dtype(dtype), copy=False)
 
 
@@ -411,7 +413,7 @@ def searchsorted(sorted_sequence, values, side="left"):
 def widened(function):
     # Beside Python numbers, the bfloat16 of ml_dtypes becomes float32.
     def op(x, *options):
-        if x.dtype.name == "bfloat16":
+        if x.dtype.kind != "f" and x.dtype.name == "bfloat16":  # to ask for the name takes longer than most functions
             return function(x.astype(np.float32), *options).astype(x.dtype)
         return function(x, *options)
 

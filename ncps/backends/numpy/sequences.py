@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import operator
 
 import numpy as np
 
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram
+from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, kernel
 from ncps.ops.dispatch import COMPOSITES
 
 TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -27,18 +28,57 @@ def usable(arrays):
     return len(found) == 1 and found <= TYPES
 
 
-def fused(name, kind):
+def joint_dtype(arrays):
+    """The type that all have; None where they differ."""
+    first = arrays[0].dtype
+    return first if len(arrays) == 1 or all(x.dtype == first for x in arrays) else None
+
+
+def by_kernels(name, program, arrays, args):
     """The op `name` by kernels where they can, else by its own body."""
-
-    def op(*args):
-        program, arrays = kind.of(args)
-        if not (usable(arrays) and program.exists()):
-            return COMPOSITES[name](*args)
-        return program.outcome(program.forward(arrays, False, threads()))
-
-    op.for_steps = True
-    return op
+    if not (usable(arrays) and program.exists()):
+        return COMPOSITES[name](*args)
+    return program.outcome(program.forward(arrays, False, threads()))
 
 
-ltc_sequence = fused("ltc_sequence", LTCProgram)
-cfc_sequence = fused("cfc_sequence", CfCProgram)
+def ltc_sequence(*args):
+    return by_kernels("ltc_sequence", *LTCProgram.of(args), args)
+
+
+class Streams:
+    """What `CfCProgram.few_steps` prepared for the last parameters: a stream comes with the same ones at each step."""
+
+    def __init__(self):
+        self.known = {}
+
+    def stream(self, program, features, parameters):
+        """What is prepared for these; None where nothing can be, or where they are new and may never come again."""
+        place = id(parameters[-3])  # the last bias: nothing computes it anew, as masks do kernels
+        seen, held, stream = self.known.get(place, (None, (), None))
+        if seen != (program, features, len(parameters)) or not all(map(operator.is_, held, parameters)):
+            if len(self.known) > 16:
+                self.known.clear()
+            self.known[place] = (program, features, len(parameters)), parameters, None
+        elif stream is None:
+            stream = program.few_steps(features, parameters) if usable(parameters) else None
+            self.known[place] = seen, held, stream
+        return stream
+
+
+STREAMS = Streams()
+
+
+def cfc_sequence(*args):
+    inputs, initial, times, valid, resets, *_ = args
+    program, arrays = CfCProgram.of(args)
+    steps, batch, features = inputs.shape
+    if kernel("cfc").is_few(batch, steps):
+        stream = STREAMS.stream(program, features, arrays[4 + len(initial) :])
+        if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
+            given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
+            outputs, final = stream(*given, program.every)
+            return program.outcome([outputs, *final])
+    return by_kernels("cfc_sequence", program, arrays, args)
+
+
+ltc_sequence.for_steps = cfc_sequence.for_steps = True

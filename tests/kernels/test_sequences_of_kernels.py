@@ -1,5 +1,9 @@
 """The ops for whole sequences by kernels against their own bodies, and their second derivatives."""
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -166,3 +170,45 @@ def test_a_stream_sees_what_becomes_of_its_weights(name):
                 output, state = layer.step(X[:, t], state, timespan=TIMES[:, t])
             whole = RNN(layer.cell)(np.repeat(X, 20, 0), timespans=np.repeat(TIMES, 20, 0))  # many: laid out anew
             np.testing.assert_allclose(output, whole[::20], rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture
+def large():
+    """A layer on torch and inputs for which the kernels use several threads."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with ncps.backend_scope("torch"):
+        layer = CfC(32, input_size=4, return_sequences=True)
+    yield layer, torch.tensor(np.repeat(X.astype("float32"), 40, 0))
+    torch.set_num_threads(before)
+
+
+def test_threads_of_torch_serve_two_callers_at_once(large):
+    import torch
+
+    layer, x = large
+
+    def run(_):
+        with torch.no_grad():
+            return layer(x).numpy()
+
+    with ThreadPoolExecutor(2) as executor:
+        first, *others = executor.map(run, range(8))
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning", "ignore:os.fork:RuntimeWarning")
+def test_a_forked_child_does_without_the_threads_of_torch(large):
+    import torch
+
+    layer, x = large
+    with torch.no_grad():
+        expected = layer(x).numpy()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # which ends a child that hangs
+            os._exit(0 if np.array_equal(layer(x).numpy(), expected) else 1)
+    assert os.waitpid(child, 0)[1] == 0

@@ -1,8 +1,11 @@
-"""Kernels over ranges of samples, on threads of our own.
+"""Kernels over ranges of samples, on threads of our own or a framework's.
 
 numba's own parallel regions are no choice for a library: its workqueue layer aborts the process when two threads use
 it at once, and its OpenMP layer kills a forked child. So kernels are serial, release the interpreter's lock, and are
 handed ranges of samples here. The threads are made at first use, and anew in a forked process, which inherits none.
+
+A framework may lend its threads: those of OpenMP keep turning for a while after they have worked, and on a machine
+without cores to spare others get half of one beside them.
 """
 
 from __future__ import annotations
@@ -19,12 +22,29 @@ BLOCK = 32  # samples that a kernel holds in the first-level cache at once; rang
 Range = tuple[int, int]
 
 
+Work = Callable[[], None]
+Team = Callable[[Work, int], None]  # calls a function in as many threads, one of them the caller's, and waits
+
+
 class _Pool:
     """The threads of this process."""
 
     executor: ThreadPoolExecutor | None = None
     size = 0
     lock = threading.Lock()
+    lent: Team | None = None  # those of a framework
+
+    @classmethod
+    def run(cls, work: Work, number: int) -> None:
+        """Calls `work` in `number` threads, or in fewer."""
+        if cls.lent is not None:
+            cls.lent(work, number)
+            return
+        executor = cls.threads(number - 1)
+        others = [executor.submit(work) for _ in range(number - 1)]
+        work()
+        for other in others:
+            other.result()
 
     @classmethod
     def threads(cls, number: int) -> ThreadPoolExecutor:
@@ -39,11 +59,16 @@ class _Pool:
     @classmethod
     def forget(cls) -> None:
         """A forked process has the executor but not its threads, and perhaps a lock that nobody will release."""
-        cls.executor, cls.size, cls.lock = None, 0, threading.Lock()
+        cls.executor, cls.size, cls.lock, cls.lent = None, 0, threading.Lock(), None
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Pool.forget)
+
+
+def lend(team: Team) -> None:
+    """From now on, kernels run on these threads; in a forked process on our own."""
+    _Pool.lent = team
 
 
 def ranges(samples: int, work: float, threads: int, unit: int = 0) -> list[Range]:
@@ -73,12 +98,19 @@ def spread(kernel: Callable[[int, int, int], None], parts: list[Range]) -> None:
     if len(parts) == 1:
         kernel(0, *parts[0])
         return
-    executor = _Pool.threads(len(parts) - 1)
-    others = [executor.submit(kernel, i, *part) for i, part in enumerate(parts) if i > 0]
-    try:
-        kernel(0, *parts[0])
-    finally:
-        errors = [other.exception() for other in others]  # waits
+    left, errors = list(enumerate(parts)), []
+
+    def work() -> None:
+        while True:
+            try:
+                number, part = left.pop()
+            except IndexError:
+                return
+            try:
+                kernel(number, *part)
+            except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+                errors.append(error)
+
+    _Pool.run(work, len(parts))
     for error in errors:
-        if error is not None:
-            raise error
+        raise error

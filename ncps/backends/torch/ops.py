@@ -620,6 +620,7 @@ class ByHand(torch.autograd.Function):
         call.places = [position(x, [*known, *fresh]) for x in call.kept]
         call.kept = [None if is_tensor(x) else x for x in call.kept]
         call.outputs, call.fresh = len(out), len(fresh)
+        call.like = [(x.shape, x.dtype, x.device) for x in out]
         # An input that is returned as it is could not be saved.
         return (*(x if position(x, leaves) is None else x.view_as(x) for x in out), *fresh)
 
@@ -628,6 +629,8 @@ class ByHand(torch.autograd.Function):
         ctx.call, *leaves = inputs
         known = [*leaves, *output]
         ctx.mark_non_differentiable(*output[ctx.call.outputs :])
+        if not torch.compiler.is_compiling():
+            ctx.set_materialize_grads(False)  # zeros for residuals, which are large, would be made for nothing
         ctx.save_for_backward(
             *(known[place] for place in ctx.call.places if place is not None), *(leaves if ctx.call.fresh else ())
         )
@@ -639,7 +642,11 @@ class ByHand(torch.autograd.Function):
         residuals, backward = tree.unflatten(call.kept_structure, kept), call.backward
         if call.fresh and torch.is_grad_enabled() and not torch.compiler.is_compiling():
             (_, residuals), backward = call.again[0](*tree.unflatten(call.structure, list(saved))), call.again[1]
-        upstream = tree.unflatten(call.out_structure, cotangents[: call.outputs])
+        upstream = [
+            torch.zeros(shape, dtype=dtype, device=device) if x is None else x
+            for x, (shape, dtype, device) in zip(cotangents[: call.outputs], call.like, strict=True)
+        ]
+        upstream = tree.unflatten(call.out_structure, upstream)
         gradients = common.gradients_of(backward, residuals, upstream, call.structure)
         return (None, *common.per_leaf(call.structure, gradients))
 

@@ -10,8 +10,10 @@ import torch
 
 from ncps import tree
 from ncps.backend import captured
+from ncps.backends.kernels.pool import lend
 from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, wanted
 from ncps.backends.torch.ops import by_hand, dtype
+from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
 from ncps.ops.sequences.cfc import cfc_functions
 from ncps.ops.sequences.ltc import ltc_functions
@@ -106,6 +108,9 @@ def flat_dims(dims, args):
         else:
             yield d
 
+
+if FAST and (threads := team()) is not None:
+    lend(threads)
 
 for one in (sequence, sequence_backward):
     one.register_vmap(one_by_one(one))

@@ -8,7 +8,6 @@ entry-point group ``ncps.backends``.
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import importlib.util
 import os
@@ -112,13 +111,14 @@ def captured(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, run in the backend that is active now, whenever and in whichever thread it is called later."""
     backend = NCPSBackend.get_backend()
 
-    @functools.wraps(function, updated=())
     def again(*args: Any, **kwargs: Any) -> Any:
         if active.backend == backend:
             return function(*args, **kwargs)
         with backend_scope(backend):
             return function(*args, **kwargs)
 
+    vars(again)["__wrapped__"] = function  # for its signature; functools.wraps takes longer than an op
+    again.__name__ = getattr(function, "__name__", "function")
     return again
 
 

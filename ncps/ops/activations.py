@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ncps.ops.arithmetic import maximum, multiply, tanh
+from ncps.ops.arithmetic import multiply, tanh
 from ncps.ops.comparison import logical_and, where
 from ncps.ops.control import custom_gradient
 from ncps.ops.creation import Tensor, zeros_like
@@ -78,7 +78,7 @@ def non_negative(x: Tensor) -> Tensor:
     """
 
     def forward(x: Tensor) -> tuple[Tensor, Tensor]:
-        return maximum(x, 0.0), x
+        return relu(x), x
 
     def backward(x: Tensor, upstream: Tensor) -> Tensor:
         return where(logical_and(x < 0, upstream > 0), zeros_like(upstream), upstream)

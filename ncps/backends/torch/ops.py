@@ -670,9 +670,9 @@ def custom_gradient(function, forward, backward):
 def by_hand(function, forward, backward, again):
     # `again` is a pair of forward and backward that can be differentiated, where these cannot.
     def op(*args):
-        leaves, structure = tree.flatten(args)
         if not torch.is_grad_enabled():
             return function(*args)
+        leaves, structure = tree.flatten(args)
         call = ByHandCall(forward, backward, again, structure)
         outputs = ByHand.apply(call, *(tensor(leaf) for leaf in leaves))
         return tree.unflatten(call.out_structure, outputs[: call.outputs])

@@ -134,6 +134,20 @@ def usable(tensors):
     )
 
 
+def are_plain(tensors):
+    """Whether nobody looks on or stands between: then the kernels can be called without an operator of torch.
+
+    That takes half of a step of a stream.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._functorch.maybe_current_level() is not None
+        or any(type(x) not in (torch.Tensor, torch.nn.Parameter) for x in tensors if x is not None)
+    )
+
+
 def fused(name):
     """The op `name` by kernels where they can, else by its own body."""
 
@@ -144,6 +158,8 @@ def fused(name):
             if torch.compiler.is_compiling():
                 return FUNCTIONS[name](args)[0](*args[: STATIC[name]])
             return COMPOSITES[name](*args)
+        if not torch.is_grad_enabled() and are_plain(given):
+            return program.outcome(tensors(program.forward(arrays(given), False, torch.get_num_threads())))
         options, static, count = text_of(*program), args[STATIC[name] :], program.results
 
         def taken(args):

@@ -2,6 +2,7 @@
 
 from ncps import (
     callbacks as callbacks,
+    datasets as datasets,
     inspect as inspect,
     layers as layers,
     losses as losses,

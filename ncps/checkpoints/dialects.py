@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+EXACT = {"gelu": "gelu_exact"}  # what 1.0.1 meant by the name of an activation
 LTC_ORDER = (  # in which 1.0.1's keras cell made its weights; mappings may be missing at the end
     *("gleak", "vleak", "cm"),
     *("sigma", "mu", "w", "erev"),

@@ -105,7 +105,7 @@ def dense_pair(name: str, their: str, ends: Any, shape: Any) -> Pair:
     return Pair(name, (their,), split, lambda parts: parts[0][ends.source, ends.target])
 
 
-def cfc_pairs(cell: CfCCell, dialect: Dialect, mask: Array | None = None) -> Iterator[Pair]:
+def cfc_pairs(cell: CfCCell, dialect: Dialect, mask: Any = None) -> Iterator[Pair]:
     """The heads are matrices of their own there."""
     if cell.sparsity_mask is not None:
         mask = np.array(cell.sparsity_mask)
@@ -123,7 +123,7 @@ def cfc_pairs(cell: CfCCell, dialect: Dialect, mask: Array | None = None) -> Ite
             yield Pair(name, (their,), lambda x: [x[None]], lambda parts: parts[0][0])
 
 
-def head_mask(cell: CfCCell, name: str, mask: Array | None, dialect: Dialect) -> Any:
+def head_mask(cell: CfCCell, name: str, mask: Any, dialect: Dialect) -> Any:
     """What the kernel of a head is multiplied with, in either direction: 0 where no synapse is, else 1 or -1."""
     if mask is None or not (name.startswith("ff") or cell.masked_gates):
         return 1
@@ -211,7 +211,7 @@ def masks_named(cell: Any, dialect: Dialect, theirs: str = "") -> Iterator[tuple
     inner, sensory = dialect.masks
     if isinstance(cell, LTCCell):
         yield theirs + inner, np.abs(cell.wiring.adjacency_matrix)
-        yield theirs + sensory, np.abs(cell.wiring.sensory_adjacency_matrix)
+        yield theirs + sensory, np.abs(np.asarray(cell.wiring.sensory_adjacency_matrix))
     elif isinstance(cell, WiredCfCCell):
         for i, mask in enumerate(masks_of(cell)):
             yield theirs + dialect.layer(i) + inner, np.abs(mask).T

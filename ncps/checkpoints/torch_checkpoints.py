@@ -28,7 +28,7 @@ def import_torch(state_dict: Mapping[str, Any], wiring: Wiring | None = None, **
     the state of its cell. Sizes, mappings and the mode pure show in the state dict. What does not is as 1.0.1 has it by
     default, and else given by name: of the sequence layer `return_sequences` (true here) and its like; of LTC
     `unfolds`, `epsilon` and `implicit_param_constraints` (true for an `LTC`, false for an `LTCCell`); of CfC
-    ``mode="no_gate"``, `backbone_activation` and `backbone_dropout`.
+    ``mode="no_gate"``, `backbone_activation` (its gelu is ``"gelu_exact"``) and `backbone_dropout`.
 
     Args:
         state_dict: of an `LTC`, `CfC`, `LTCCell`, `CfCCell` or `WiredCfCCell`, tensors or arrays by name.
@@ -87,7 +87,7 @@ def export_torch(layer: Any) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     if hasattr(projection, "weight"):
         arrays = {"fc.weight": to_array(projection.weight), "fc.bias": to_array(projection.bias)}
-    inner = list(layer.layers) if hasattr(layer, "layers") else []
+    inner = list(layer) if isinstance(layer, layers.List) else getattr(layer, "layers", [])  # of Keras' Sequential
     if len(inner) == 2 and isinstance(inner[1], layers.Dense) and inner[1].use_bias and inner[1].activation is None:
         bias, kernel = inner[1].get_weights()
         layer, arrays = inner[0], {"fc.weight": kernel.T, "fc.bias": bias}
@@ -157,8 +157,8 @@ def made_for(arrays: Mapping[str, Array], prefix: str, wiring: Wiring | None, op
     found |= options
     if "backbone.5.weight" in own and "backbone.4.weight" not in own and not found.get("backbone_dropout"):
         raise ValueError(
-            "Expected backbone_dropout=, the rate of the dropout that was in the backbone of this state dict. Received: "
-            "none. Give it as import_torch(..., backbone_dropout=0.1)."
+            "Expected backbone_dropout=, the rate of the dropout in the backbone of this state dict. Received: none. "
+            "Give it as import_torch(..., backbone_dropout=0.1)."
         )
     if not prefix:
         return cell(units, **found, input_size=features)
@@ -194,13 +194,13 @@ def ltc_of(own: Mapping[str, Array], wiring: Wiring | None) -> Found:
 def cfc_of(own: Mapping[str, Array], wiring: Wiring | None) -> Found:
     """Cell, wiring or number of neurons, number of inputs and options of a CfC."""
     if "layer_0.ff1.weight" in own:
-        masks = []
+        masks: list[Array] = []
         while f"layer_{len(masks)}.sparsity_mask" in own:
             masks.append(own[f"layer_{len(masks)}.sparsity_mask"].T)
         features = need(own, "layer_0.sparsity_mask").shape[1] - len(own["layer_0.ff1.weight"])
         mode = {"mode": "pure"} if "layer_0.w_tau" in own else {}
-        units = wiring_of(masks, features) if wiring is None else wiring
-        return layers.WiredCfCCell, units, features, {**mode, "masked_gates": False}
+        wired = wiring_of(masks, features) if wiring is None else wiring
+        return layers.WiredCfCCell, wired, features, {**mode, "masked_gates": False}
     units, numbers = len(own["ff1.weight"]), sorted(int(name.split(".")[1]) for name in own if is_backbone(name))
     first = own["backbone.0.weight"] if numbers else own["ff1.weight"]
     found: dict[str, Any] = {"mode": "pure"} if "w_tau" in own else {}

@@ -69,7 +69,7 @@ class CfC(Sequence):
         if isinstance(units, Wiring):
             if given:
                 raise ValueError(f"Cannot use {', '.join(given)} in wired mode")
-            inputs = inputs_of_cell(input_size, units.units, target)
+            inputs: Any = inputs_of_cell(input_size, units.units, target)
             cell: Any = WiredCfCCell(inputs, units, mode, **options)
         else:
             inputs = inputs_of_cell(input_size, units, target)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ncps import layers
+from ncps.checkpoints.dialects import EXACT
 from ncps.layers.binding import bind
 from ncps.torch.faces import LoadsOld
 
@@ -52,7 +53,7 @@ class CfCCell(LoadsOld, bind(layers.CfCCell, "torch")):
             mode,
             max(backbone_units, 1),  # 0 goes with a backbone of no layers
             backbone_layers,
-            backbone_activation,
+            EXACT.get(backbone_activation, backbone_activation),
             backbone_dropout,
             sparsity_mask=sparsity_mask,
             masked_gates=masked_gates,

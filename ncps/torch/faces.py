@@ -20,8 +20,8 @@ class LoadsOld(torch.nn.Module):
         """Sets the weights from a state dict of this class, here or in ncps 1.0.1.
 
         Raises:
-            RuntimeError: it does not fit; the message names what is missing, unexpected or of another shape, and synapses
-                where the wiring has none. Nothing is changed then.
+            RuntimeError: it does not fit; the message names what is missing, unexpected or of another shape, and
+                synapses where the wiring has none. Nothing is changed then.
         """
         _, faults = self.translated(state_dict)
         if strict and faults:

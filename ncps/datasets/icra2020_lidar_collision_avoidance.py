@@ -33,7 +33,7 @@ def load_data(local_path: str | None = None, seq_len: int = 32) -> tuple[Any, An
         raise not_downloaded(URL, f"put it at {str(path)!r}")
     with np.load(path, allow_pickle=False) as content:
         recordings = [(content[f"x_{i}"], content[f"y_{i}"]) for i in range(RECORDINGS)]
-    np.random.default_rng(20200822).shuffle(recordings)  # type: ignore[arg-type]
+    np.random.default_rng(20200822).shuffle(recordings)
     parts = recordings[FOR_TESTS:], recordings[:FOR_TESTS]
     train, test = (in_sequences(with_mirrored(part), seq_len) for part in parts)
     return train, test
@@ -46,6 +46,10 @@ def with_mirrored(recordings: Pairs) -> Pairs:
 
 def in_sequences(recordings: Pairs, seq_len: int) -> tuple[np.ndarray, np.ndarray]:
     """Sequences that overlap by half."""
-    starts = [(x, y, i) for x, y in recordings for i in range(0, len(x) - seq_len, seq_len // 2)]
-    xs, ys = ([part[pick][part[2] : part[2] + seq_len] for part in starts] for pick in (0, 1))
+    pieces = [
+        (x[i : i + seq_len], y[i : i + seq_len])
+        for x, y in recordings
+        for i in range(0, len(x) - seq_len, seq_len // 2)
+    ]
+    xs, ys = zip(*pieces, strict=True)
     return np.stack(xs)[..., None], np.stack(ys)[..., None]

@@ -217,3 +217,11 @@ def masks_named(cell: Any, dialect: Dialect, theirs: str = "") -> Iterator[tuple
             yield theirs + dialect.layer(i) + inner, np.abs(mask).T
     elif isinstance(cell, CfCCell) and cell.sparsity_mask is not None:
         yield theirs + inner, np.abs(np.array(cell.sparsity_mask)).T
+
+
+def signs_named(cell: Any, dialect: Dialect) -> Iterator[tuple[str, Array]]:
+    """Weights that 1.0.1 left at 0 where no synapse is, with the synapses: a file of Keras has no masks."""
+    if isinstance(cell, LTCCell) and dialect.masks is None:
+        names = dict(zip(sorted(cell.own_weights()), dialect.ltc(sorted(cell.own_weights())), strict=True))
+        yield names["erev"], cell.wiring.adjacency_matrix
+        yield names["sensory_erev"], np.asarray(cell.wiring.sensory_adjacency_matrix)

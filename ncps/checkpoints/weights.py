@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ncps.checkpoints.dialects import TORCH, Dialect
-from ncps.checkpoints.pairs import Array, Pair, masks_named, pairs_of
+from ncps.checkpoints.dialects import KERAS, TORCH, Dialect
+from ncps.checkpoints.pairs import Array, Pair, masks_named, pairs_of, signs_named
 from ncps.layers.ltc import LTCCell
 from ncps.layers.mixed_memory import MixedMemoryCell
 from ncps.layers.rnn import RNN
@@ -32,6 +32,9 @@ def parts_of(layer: Any, dialect: Dialect) -> Iterator[tuple[Any, str, str]]:
     """The cells of a layer, with what stands before their names there and before their paths here."""
     theirs = ours = ""
     cell = layer
+    if dialect is KERAS:  # which saves each cell by itself
+        yield cell, "", ""
+        return
     if isinstance(layer, RNN):
         cell, ours = layer.cell, "cell/"
     if isinstance(cell, MixedMemoryCell):
@@ -68,12 +71,9 @@ def from_old(layer: Any, arrays: Mapping[str, Array], dialect: Dialect = TORCH) 
     own = arrays_of(layer)
     expected = {name: x.shape for pair in pairs for name, x in zip(pair.names, pair.split(own[pair.path]), strict=True)}
     faults = faults_of(expected | {name: mask.shape for name, mask in masks.items()}, arrays)
-    faults += [
-        line
-        for name, mask in masks.items()
-        if name in arrays and arrays[name].shape == mask.shape
-        for line in other_synapses(name, mask, arrays[name])
-    ]
+    for name, mask in (masks | dict(signs_named(layer, dialect))).items():
+        if name in arrays and arrays[name].shape == mask.shape:
+            faults += other_synapses(name, mask, arrays[name])
     if faults:
         raise ValueError("; ".join(faults))
     found = {pair.path: pair.join([arrays[name] for name in pair.names]) for pair in pairs}

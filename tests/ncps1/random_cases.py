@@ -112,3 +112,34 @@ def torch_case(rng, i):
 def torch_cases(count):
     rng = np.random.default_rng(SEED)
     return [torch_case(rng, i) for i in range(count)]
+
+
+def keras_case(rng, i, folder):
+    """A case of the Keras module."""
+    kind = ["LTC", "CfC", "LTC", "CfC", "LTCCell", "CfCCell", "WiredCfCCell"][i % 7]
+    cell = kind.endswith("Cell")
+    made, units, outputs = (
+        (None, *[int(rng.integers(1, 8))] * 2)
+        if kind == "CfCCell"
+        else neurons(rng, kind in ("LTCCell", "WiredCfCCell"))
+    )
+    features, batch, steps = (int(rng.integers(1, n)) for n in (5, 4, 6))
+    arguments = of_ltc(rng) if kind.startswith("LTC") else of_cfc(rng, made is not None)
+    if not kind.startswith("LTC"):
+        arguments["activation"] = str(rng.choice(["silu", "relu", "tanh", "gelu", "lecun_tanh"]))
+    every, backwards, mixed = (bool(rng.integers(2)) for _ in range(3))
+    if not cell:
+        arguments |= {"return_sequences": every, "go_backwards": backwards, "mixed_memory": mixed}
+    given = {"x": 0.5 * rng.normal(size=(batch, steps, features))}  # linear heads may grow from step to step
+    shape = (batch, steps, outputs) if every or cell else (batch, outputs)
+    given["direction"] = rng.normal(size=shape)
+    case = {
+        "kind": kind, "wiring": made, "units": units, "features": features, "arguments": arguments, "batch": batch,
+        "steps": steps, "shape": shape, "seed": i, "file": None, "made": f"{folder}/{i}",
+    }  # fmt: skip
+    return case, {"given": given}
+
+
+def keras_cases(count, folder):
+    rng = np.random.default_rng(SEED)
+    return [keras_case(rng, i, folder) for i in range(count)]

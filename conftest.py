@@ -16,7 +16,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_ba
 import numpy as np
 import pytest
 
-collect_ignore = ["ncps/paddle.py"]  # its import raises, on purpose
+# What raises when it is imported, on purpose.
+collect_ignore = ["ncps/paddle.py"] + ([] if os.environ["KERAS_BACKEND"] == "tensorflow" else ["ncps/tf"])
 
 
 @pytest.fixture(autouse=True)

@@ -143,3 +143,17 @@ def keras_case(rng, i, folder):
 def keras_cases(count, folder):
     rng = np.random.default_rng(SEED)
     return [keras_case(rng, i, folder) for i in range(count)]
+
+
+def tf_cases(count):
+    """Cases of the tf module: those of the Keras module, with elapsed times."""
+    rng, found = np.random.default_rng(SEED + 1), []
+    for i in range(count):
+        case, parts = keras_case(rng, i, "")
+        if case["kind"] == "CfCCell" and case["arguments"].get("backbone_layers") == 0:
+            case["arguments"]["backbone_layers"] = 1  # 1.0.1's has an empty Sequential, which Keras 2 refuses
+        # where 1.0.1 has no memory; and Keras 3's own RNN, around a cell, takes one tensor
+        if not case["arguments"].get("mixed_memory") and not case["kind"].endswith("Cell") and rng.integers(4):
+            parts["given"]["timespans"] = rng.uniform(0.05, 2.0, (case["batch"], case["steps"], 1))
+        found.append((case, parts))
+    return found

@@ -15,7 +15,7 @@ from ncps.checkpoints.dialects import KERAS  # noqa: E402
 from ncps.checkpoints.weights import described  # noqa: E402
 
 FRAMEWORK = os.environ["KERAS_BACKEND"]
-COUNT = 70
+COUNT = 70 if FRAMEWORK == "torch" else 35
 KINDS = ["LTC", "CfC", "LTCCell", "CfCCell", "WiredCfCCell"]
 
 pytestmark = pytest.mark.skipif(FRAMEWORK == "numpy", reason="ncps 1.0.1 needs a framework that trains")
@@ -62,7 +62,7 @@ def close(x, expected, what):
 @pytest.mark.parametrize("kind", KINDS)
 def test_outputs_of_loaded_weights_agree(theirs, kind):
     own = [each for each in theirs if each[0][0]["kind"] == kind]
-    assert len(own) >= 7
+    assert len(own) >= 4
     for (case, parts), answer, back in own:
         model, x = loaded(case), parts["given"]["x"].astype("float32")
         expected = answer["results"]["output"]

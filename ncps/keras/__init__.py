@@ -5,6 +5,10 @@ unmasked gates of the CfC. Its `.keras` and `.weights.h5` files load. docs/from_
 corrected.
 """
 
+from ncps.backend import NCPSBackend
+
+NCPSBackend.ops_of("keras")  # tells what to install, where Keras is missing or runs on a framework that does not do
+
 from ncps.keras.activations import lecun_tanh
 from ncps.keras.cfc import CfC
 from ncps.keras.cfc_cell import CfCCell

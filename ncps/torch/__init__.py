@@ -5,6 +5,10 @@ they did. What is better is a keyword of each class; what raised or was wrong is
 table.
 """
 
+from ncps.backend import NCPSBackend
+
+NCPSBackend.ops_of("torch")  # tells what to install, where torch is missing
+
 from ncps.torch.cfc import CfC
 from ncps.torch.cfc_cell import CfCCell
 from ncps.torch.ltc import LTC

@@ -77,6 +77,8 @@ class CfC(Sequence):
         super().__init__(cell, input_size, return_sequences, batch_first, target)
         self.wiring_or_units = units
         self.proj_size = proj_size
+        if isinstance(units, Wiring):
+            self.wiring = cell.wiring
         self.fc = torch.nn.Identity() if proj_size is None else torch.nn.Linear(self.output_size, proj_size)
 
     @property

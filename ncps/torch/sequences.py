@@ -25,9 +25,9 @@ class Sequence(LoadsOld, bind(layers.RNN, "torch")):
     def __init__(
         self, cell: Any, input_size: int | None, return_sequences: bool, batch_first: bool, memory_to: str | None
     ) -> None:
-        self_size = cell.input_size if input_size is None else input_size
+        features = cell.input_size if input_size is None else input_size
         whole = cell if memory_to is None else layers.MixedMemoryCell(cell, memory_to=memory_to)
-        super().__init__(whole, return_sequences=return_sequences, return_state=True, input_size=self_size)
+        super().__init__(whole, return_sequences=return_sequences, return_state=True, input_size=features)
         self.batch_first = batch_first
         self.use_mixed = memory_to is not None
 
@@ -53,7 +53,7 @@ class Sequence(LoadsOld, bind(layers.RNN, "torch")):
             input: (B, T, F), (T, B, F) without `batch_first`, or (T, F) for a single series.
             hx: the state before the first step, (B, N), or (N,) for a single series; with a memory a tuple (h0, c0) of
                 two; None for zeros.
-            timespans: elapsed times, (B, T) or (B, T, 1), with the axes of `input`; or (T,) for all alike.
+            timespans: elapsed times, (B, T) or (B, T, 1), with the axes of `input`; (T,) or a number for all alike.
 
         Returns:
             The output, (B, T, M) with the axes of `input` or (B, M), and the state after the last step.
@@ -64,7 +64,7 @@ class Sequence(LoadsOld, bind(layers.RNN, "torch")):
         turn = input.dim() == 3 and not self.batch_first
         if turn:
             input = input.transpose(0, 1)  # noqa: A001
-            timespans = timespans if timespans is None or timespans.dim() < 2 else timespans.transpose(0, 1)
+            timespans = timespans if getattr(timespans, "ndim", 0) < 2 else timespans.swapaxes(0, 1)
         state = None if hx is None else self.checked(hx, input.dim() - 1)
         output, state = self.run(input, state, timespans=timespans)
         if turn and self.return_sequences:

@@ -89,6 +89,16 @@ def test_batch_second(model):
         torch.testing.assert_close(other, state)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_checkpoints_of_other_types(model, dtype):
+    state_dict = {name: x.to(dtype) for name, x in ncps.export_torch(model).items()}
+    again = copy.deepcopy(model).to(dtype)
+    again.load_state_dict(state_dict)
+    assert again(inputs(2, 4, 3).to(dtype))[0].dtype == dtype
+    for name, x in ncps.export_torch(again).items():
+        torch.testing.assert_close(x.to(dtype), state_dict[name])
+
+
 def test_states_go_on(model):
     x = inputs(5, 6, 3)
     whole, last = model(x)

@@ -2,6 +2,7 @@
 
 from ncps import (
     callbacks as callbacks,
+    datasets as datasets,
     inspect as inspect,
     layers as layers,
     losses as losses,
@@ -14,6 +15,7 @@ from ncps import (
 )
 from ncps._version import __version__ as __version__
 from ncps.backend import NCPSBackend as NCPSBackend, backend_scope as backend_scope
+from ncps.checkpoints import export_torch as export_torch, import_torch as import_torch
 from ncps.errors import UnsupportedOperationError as UnsupportedOperationError
 from ncps.models import Input as Input, Model as Model, Sequential as Sequential
 from ncps.saving import convert as convert

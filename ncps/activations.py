@@ -15,7 +15,8 @@ NAMED: dict[str, Callable[[Any], Any]] = {
     "lecun_tanh": ops.lecun_tanh,
     "softplus": ops.softplus,
     "silu": ops.silu,
-    "gelu": ops.gelu,
+    "gelu": ops.gelu,  # by tanh
+    "gelu_exact": lambda x: ops.gelu(x, approximate=False),
     "elu": ops.elu,
     "leaky_relu": ops.leaky_relu,
     "softmax": ops.softmax,

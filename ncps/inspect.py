@@ -438,7 +438,7 @@ def observed(layer: RNN, run: Sequences) -> tuple[Tree, np.ndarray]:
     cell = layer.cell
 
     def record(before: Tree, after: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
-        return cell.unpack_state(after), cell.emit(after)
+        return cell.neurons_of(after), cell.emit(after)
 
     (states, emitted), _, constants = layer.loop(run, record)
     outputs = cell.readout(emitted, constants)

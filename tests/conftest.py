@@ -11,7 +11,6 @@ import pytest
 
 _BACKENDS = ("numpy", "torch", "mlx", "tensorflow", "keras", "jax")  # in the order in which their tests run
 
-_REQUIREMENTS = ("ncps==1.0.1", "future==1.0.0")
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = 45_000  # memory maps of a process, of which Linux allows 65,530
 _tests_run = itertools.count(1)
@@ -55,16 +54,27 @@ def _same_numbers_in_any_order(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def ncps_101() -> Path:
     """A folder with ncps 1.0.1, to put on the PYTHONPATH of another process; never import it beside ours."""
-    folder = Path(__file__).parents[1] / ".cache" / "ncps-1.0.1"
+    return installed("ncps-1.0.1", "ncps==1.0.1", "future==1.0.0")
+
+
+@pytest.fixture(scope="session")
+def tf_keras() -> Path:
+    """A folder with the Keras 2 that ncps 1.0.1's tf module needs; its dependency is TensorFlow, which is here."""
+    return installed("tf-keras-2.21.0", "tf-keras==2.21.0")
+
+
+def installed(name: str, *requirements: str) -> Path:
+    """A folder of the cache with packages, without what they depend on; installed there if it is missing."""
+    folder = Path(__file__).parents[1] / ".cache" / name
     if folder.is_dir():  # complete, since it came there by being renamed
         return folder
     folder.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
         packages = Path(unfinished) / "packages"
-        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(packages), *_REQUIREMENTS]
-        installed = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if installed.returncode != 0:
-            pytest.fail(f"{' '.join(pip)}\n{installed.stdout}\n{installed.stderr}", pytrace=False)
+        pip = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(packages), *requirements]
+        done = subprocess.run(pip, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.fail(f"{' '.join(pip)}\n{done.stdout}\n{done.stderr}", pytrace=False)
         try:
             packages.rename(folder)
         except OSError:

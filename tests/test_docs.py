@@ -14,6 +14,9 @@ NEEDS = {
     "native.md": ("torch", "flax", "optax", "mlx", "tensorflow", "keras"),
     "irregular.md": ("torch",),
     "sequences.md": ("keras",),
+    "from_ncps_1.md": ("torch", "keras"),
+    "from_keras_ncp.md": ("keras",),
+    "from_ncps_mlx.md": ("mlx",),
 }
 ON = {"models.md": "torch", "irregular.md": "torch"}  # the others on NumPy, or as they say
 

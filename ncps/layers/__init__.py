@@ -67,5 +67,5 @@ for _name in __all__:
     if _name != "Layer":
         NCPSBackend.provide_layer(_name, globals()[_name])
     register_class(_name, globals()[_name])
-for _name in ("Wiring", "FullyConnected", "Random", "NCP", "AutoNCP"):
+for _name in ("Wiring", "FullyConnected", "Layered", "Random", "NCP", "AutoNCP"):
     register_class(_name, getattr(wirings, _name))

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ncps.backend import NCPSBackend
+from ncps.backend import NCPSBackend, backend_scope
 
 
 class LayerMeta(type):
@@ -27,8 +27,9 @@ class LayerMeta(type):
             cls = cls.made_of(args, kwargs)
             replacement = NCPSBackend.replacement_of(cls)
             return (replacement or bind(cls, NCPSBackend.get_backend()))(*args, **kwargs)
-        layer = super().__call__(*args, **kwargs)
-        layer.build_if_sized()
+        with backend_scope(cls.bound_to):  # the classes of ncps.torch are bound, whichever backend is active
+            layer = super().__call__(*args, **kwargs)
+            layer.build_if_sized()
         return layer
 
 

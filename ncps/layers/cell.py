@@ -113,6 +113,10 @@ class Cell(Layer):
         """The state as users see it."""
         return packed[0]
 
+    def neurons_of(self, packed: Tree) -> Tree:
+        """The state in the order of the neurons' ids, for those who look inside."""
+        return self.unpack_state(packed)
+
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """The packed state after one step of an elapsed time, a scalar or (B, 1)."""
         output, states = self.call(drive, packed[0], timespan=timespan)

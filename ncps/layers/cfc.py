@@ -17,6 +17,7 @@ from ncps.layers.rnn import CellSequence
 from ncps.layers.wired import WiredCell
 from ncps.wirings import Wiring
 
+STATE_ORDERS = ("neurons", "layers")
 # Linear maps of a mode, side by side in one matrix.
 HEADS = {"default": ("ff1", "ff2", "time_a", "time_b"), "no_gate": ("ff1", "ff2", "time_a", "time_b"), "pure": ("ff1",)}
 
@@ -40,10 +41,13 @@ class CfCCell(HoistingCell):
         backbone_activation: name or function.
         backbone_dropout: rate of dropout after every layer of the backbone, the first too.
         head_activation: of f and g; not used by the mode pure.
+        sparsity_mask: (F + H, H), not 0 where an input (the first F rows) or a neuron reaches a neuron; None for
+            everywhere. A cell with a mask has no backbone.
+        masked_gates: whether a mask holds for the gates a and b too, or only for f and g as in ncps 1.0.1.
         options: `input_size`, `name`, `dtype`.
 
     Raises:
-        ValueError: an argument is out of its range.
+        ValueError: an argument is out of its range, or a mask is given with a backbone.
 
     Source: Hasani et al., Nature Machine Intelligence 2022 (arXiv 2106.13898), eq. 3 (pure) and 4; the sign of the time
     is that of the reference implementation.
@@ -66,6 +70,8 @@ class CfCCell(HoistingCell):
         backbone_activation: Activation = "lecun_tanh",
         backbone_dropout: float = 0.0,
         head_activation: Activation = "tanh",
+        sparsity_mask: Any = None,
+        masked_gates: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -78,7 +84,14 @@ class CfCCell(HoistingCell):
         self.backbone_activation = backbone_activation
         self.backbone_dropout = check_rate("backbone_dropout", backbone_dropout)
         self.head_activation = head_activation
-        self.masked = False
+        self.sparsity_mask = None if sparsity_mask is None else check_mask(sparsity_mask, self.units)
+        self.masked_gates = masked_gates
+        self.masked = self.sparsity_mask is not None
+        if self.masked and self.backbone_layers > 0:
+            raise ValueError(
+                f"Expected backbone_layers=0 with a sparsity_mask, which tells what reaches the heads. Received: "
+                f"backbone_layers={self.backbone_layers}"
+            )
         dtype = options.get("dtype")
         self.backbone = List([Dense(self.backbone_units, dtype=dtype) for _ in range(self.backbone_layers)])
         if self.backbone_dropout > 0:
@@ -88,6 +101,8 @@ class CfCCell(HoistingCell):
         """Makes the backbone and the heads for F features."""
         self.features = check_size("the number of features", input_shape[-1])
         size = self.features + self.units
+        if self.sparsity_mask is not None:
+            self.take_mask(np.array(self.sparsity_mask), size)
         for layer in self.backbone:
             layer.ensure_built((None, size))
             size = self.backbone_units
@@ -99,11 +114,25 @@ class CfCCell(HoistingCell):
             self.A = self.add_weight("A", (self.units,), "ones")
 
     def build_masked(self, mask: np.ndarray) -> None:
-        """Builds the cell without backbone for the synapses of `mask` (F + H, H), which all heads share."""
-        heads = len(HEADS[self.mode])
-        self._mask = self.make_buffer(np.tile(mask, (1, heads)).astype(bool))
+        """Builds the cell without backbone for the synapses of `mask` (F + H, H)."""
         self.masked = True
+        self.take_mask(mask, mask.shape[0])
         self.ensure_built((None, mask.shape[0] - self.units))
+
+    def take_mask(self, mask: np.ndarray, size: int) -> None:
+        """Keeps where a mask lets the kernel of the heads, which has `size` rows, have weights.
+
+        Raises:
+            ValueError: it has another number of rows.
+        """
+        if len(mask) != size:
+            raise ValueError(
+                f"Expected a sparsity_mask of {size} rows, one for each input and then for each neuron. Received: "
+                f"{len(mask)} rows"
+            )
+        everywhere = np.ones_like(mask)
+        heads = [mask if self.masked_gates or name.startswith("ff") else everywhere for name in HEADS[self.mode]]
+        self._mask = self.make_buffer(np.concatenate(heads, axis=1) != 0)
 
     # -- for sequences
 
@@ -228,7 +257,13 @@ class WiredCfCCell(WiredCell):
         head_activation: see there.
         fully_recurrent: all neurons of a layer see one another, as in ncps 1.0.1, or only along the wiring's
             synapses.
+        masked_gates: whether the synapses mask the gates too, or only f and g as in ncps 1.0.1.
+        state_order: of the neurons in the state: ``"neurons"``, by their ids as in every other cell, or ``"layers"``,
+            from the layer next to the inputs to the motor neurons as in ncps 1.0.1.
         options: `input_size`, `name`, `dtype`.
+
+    Raises:
+        ValueError: there is no such mode or order.
 
     Example:
         >>> from ncps.wirings import AutoNCP
@@ -246,15 +281,22 @@ class WiredCfCCell(WiredCell):
         mode: str = "default",
         head_activation: Activation = "tanh",
         fully_recurrent: bool = True,
+        masked_gates: bool = True,
+        state_order: str = "neurons",
         **options: Any,
     ) -> None:
         super().__init__(units, **options)
         self.mode = check_mode(mode)
         self.head_activation = head_activation
         self.fully_recurrent = fully_recurrent
+        self.masked_gates = masked_gates
+        if state_order not in STATE_ORDERS:
+            raise ValueError(f"Expected a state_order out of {', '.join(STATE_ORDERS)}. Received: {state_order!r}")
+        self.state_order = state_order
         inner: dict[str, Any] = {
             "backbone_layers": 0,
             "head_activation": head_activation,
+            "masked_gates": masked_gates,
             "dtype": options.get("dtype"),
         }
         self.cells = List([CfCCell(len(neurons), mode, **inner) for neurons in self.wiring.layers])
@@ -286,17 +328,22 @@ class WiredCfCCell(WiredCell):
         return outputs[..., : self.wiring.output_dim], self.unpack_state(packed)
 
     def pack_state(self, states: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
-        """The states of the layers, from the order of the neurons' ids."""
+        """The states of the layers."""
         *ends, _ = itertools.accumulate(cell.units for cell in self.cells)
-        return tuple(ops.split(ops.take(states, self._order, axis=-1), ends, axis=-1))
+        states = states if self.state_order == "layers" else ops.take(states, self._order, axis=-1)
+        return tuple(ops.split(states, ends, axis=-1))
 
     def unpack_state(self, packed: tuple[Tensor, ...]) -> Tensor:
+        """(B, N) in the order that was asked for."""
+        return ops.concatenate(list(packed), axis=-1) if self.state_order == "layers" else self.neurons_of(packed)
+
+    def neurons_of(self, packed: tuple[Tensor, ...]) -> Tensor:
         """(B, N) in the order of the neurons' ids."""
         return ops.take(ops.concatenate(list(packed), axis=-1), self._position, axis=-1)
 
     def emit(self, packed: tuple[Tensor, ...]) -> Tensor:
         """The motor neurons, whose ids come first."""
-        motors = packed[-1] if self._motors_first else self.unpack_state(packed)
+        motors = packed[-1] if self._motors_first else self.neurons_of(packed)
         return motors[..., : self.wiring.output_dim]
 
     def constants(self, timespan: Tensor | None) -> Tree:
@@ -328,17 +375,16 @@ class WiredCfCCell(WiredCell):
         inner = zip(self.cells[1:], after[:-1], own[1:], strict=True)
         drives = [drive, *(cell.drive_of_step(state, constants) for cell, state, constants in inner)]
         each = zip(self.cells, packed, drives, own, strict=True)
-        return self.unpack_state(tuple(cell.effective_time_constants(p, d, timespan, c) for cell, p, d, c in each))
+        return self.neurons_of(tuple(cell.effective_time_constants(p, d, timespan, c) for cell, p, d, c in each))
 
 
 def layer_masks(wiring: Wiring, layers: list[list[int]], fully_recurrent: bool) -> list[np.ndarray]:
-    """For each layer, which sources reach which neurons: those of the layer before (or the inputs), then its own."""
-    synapses = wiring.adjacency_matrix != 0
-    sensory = np.asarray(wiring.sensory_adjacency_matrix) != 0
+    """For each layer, the polarities towards its neurons: from those of the layer before (or inputs), then its own."""
+    synapses, sensory = wiring.adjacency_matrix, np.asarray(wiring.sensory_adjacency_matrix)
     masks = []
     for i, own in enumerate(layers):
         before = sensory[:, own] if i == 0 else synapses[np.ix_(layers[i - 1], own)]
-        recurrent = np.ones((len(own), len(own)), bool) if fully_recurrent else synapses[np.ix_(own, own)]
+        recurrent = np.ones((len(own), len(own)), np.int32) if fully_recurrent else synapses[np.ix_(own, own)]
         masks.append(np.concatenate([before, recurrent]))
     return masks
 
@@ -352,6 +398,9 @@ def cfc_cell(
     backbone_dropout: float | None = None,
     head_activation: Activation = "tanh",
     fully_recurrent: bool | None = None,
+    masked_gates: bool = True,
+    state_order: str | None = None,
+    sparsity_mask: Any = None,
     **options: Any,
 ) -> Cell:
     """The cell of a `CfC`: a `CfCCell`, or for a wiring a `WiredCfCCell`.
@@ -367,14 +416,18 @@ def cfc_cell(
     }
     given = {name: value for name, value in backbone.items() if value is not None}
     if isinstance(units, Wiring):
-        if given:
+        if given or sparsity_mask is not None:
             raise ValueError(
-                f"A wired CfC has no backbone. Received: {given} with a wiring. Leave them out, or give a number of "
-                "units."
+                f"A wired CfC has no backbone, and the masks of its wiring. Received: "
+                f"{', '.join(given) or 'sparsity_mask'} with a wiring. Leave them out, or give a number of units."
             )
+        options |= {"masked_gates": masked_gates, "state_order": state_order or "neurons"}
         return WiredCfCCell(units, mode, head_activation, fully_recurrent is not False, **options)
     if fully_recurrent is False:
         raise ValueError("Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units.")
+    if state_order is not None:
+        raise ValueError(f"Expected a wiring for state_order={state_order!r}. Received: units, which have one order.")
+    options |= {"sparsity_mask": sparsity_mask, "masked_gates": masked_gates}
     return CfCCell(units, mode, head_activation=head_activation, **given, **options)
 
 
@@ -385,8 +438,9 @@ class CfC(CellSequence):
         units: number of neurons, or a wiring.
         options: of `RNN` (`return_sequences`, `return_state`, `go_backwards`, `stateful`, `unroll`,
             `zero_output_for_mask`); of the cell: `mode`, `head_activation`; for a number of units `backbone_units` (128
-            by default), `backbone_layers` (1), `backbone_activation` (``"lecun_tanh"``), `backbone_dropout` (0); for a
-            wiring, which has no backbone, `fully_recurrent`; `input_size`, `name`, `dtype`.
+            by default), `backbone_layers` (1), `backbone_activation` (``"lecun_tanh"``), `backbone_dropout` (0),
+            `sparsity_mask`; for a wiring, which has no backbone, `fully_recurrent` and `state_order`; for a mask or a
+            wiring `masked_gates`; `input_size`, `name`, `dtype`.
 
     Raises:
         ValueError: a wiring is given with arguments of the backbone.
@@ -408,3 +462,18 @@ def check_mode(mode: str) -> str:
     if mode not in HEADS:
         raise ValueError(f"Expected a mode out of {', '.join(HEADS)}. Received: {mode!r}")
     return mode
+
+
+def check_mask(mask: Any, units: int) -> tuple[tuple[float, ...], ...]:
+    """`mask` as numbers row by row, if it has a column for each neuron and holds -1, 0 and 1 only.
+
+    Raises:
+        ValueError: it does not.
+    """
+    values = np.asarray(mask)
+    if values.ndim != 2 or values.shape[1] != units or not np.isin(values, (-1, 0, 1)).all():
+        raise ValueError(
+            f"Expected a sparsity_mask (F + H, H) of -1, 0 and 1, with H = {units}. Received: shape {values.shape}, "
+            f"values {np.unique(values).tolist()[:5]}"
+        )
+    return tuple(map(tuple, values.tolist()))

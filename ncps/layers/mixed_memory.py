@@ -102,6 +102,10 @@ class MixedMemoryCell(HoistingCell):
         """The memory and the cell's state."""
         return packed[0], self.cell.unpack_state(packed[1])
 
+    def neurons_of(self, packed: Tree) -> Tree:
+        """The memory and the cell's state by neuron."""
+        return packed[0], self.cell.neurons_of(packed[1])
+
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """The memory takes a step, then the cell."""
         (c, inner), (gates, own_drive), (recurrent, own, *_) = packed, drive, constants

@@ -79,6 +79,10 @@ class StackedRNNCells(HoistingCell):
         """The states of the cells."""
         return tuple(cell.unpack_state(own) for cell, own in zip(self.cells, packed, strict=True))
 
+    def neurons_of(self, packed: Tree) -> Tree:
+        """The states of the cells by neuron."""
+        return tuple(cell.neurons_of(own) for cell, own in zip(self.cells, packed, strict=True))
+
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """Every cell takes a step, driven by the output of the one before."""
         after: list[Tree] = []

@@ -389,27 +389,38 @@ def cfc_solution(z, kernel, bias, p, mode, t, head):
 
 def cfc(
     p, units, mode="default", backbone_layers=1, backbone_activation="lecun_tanh", head_activation="tanh",
-    backbone_units=None,
+    backbone_units=None, sparsity_mask=None, masked_gates=True,
 ):  # fmt: skip
-    """Hasani et al. 2022, eq. 3 and 4, with a backbone."""
+    """Hasani et al. 2022, eq. 3 and 4, with a backbone, or with a mask in front of the heads."""
     activation, head = ACTIVATIONS[backbone_activation], ACTIVATIONS[head_activation]
+    mask = 1.0 if sparsity_mask is None else head_masks(np.array(sparsity_mask) != 0, mode, masked_gates)
 
     def step(inputs, states, times):
         z = np.concatenate([inputs, states[0]], axis=1)
         for i in range(backbone_layers):
             z = activation(z @ p[f"backbone/{i}/kernel"] + p[f"backbone/{i}/bias"])
-        return [cfc_solution(z, p["heads_kernel"], p["heads_bias"], p, mode, times[:, None], head)]
+        return [cfc_solution(z, p["heads_kernel"] * mask, p["heads_bias"], p, mode, times[:, None], head)]
 
     return Cell(step, lambda states: states[0], [units])
 
 
-def wired_cfc(p, wiring, mode="default", head_activation="tanh", fully_recurrent=True):
-    """Layer by layer (inter, command, motor), all heads masked; the state stands in the order of neuron ids."""
+def head_masks(mask, mode, masked_gates):
+    """The mask of f and g, and that of the gates, side by side."""
+    gates = [mask if masked_gates else np.ones_like(mask)] * 2
+    return np.concatenate([mask] if mode == "pure" else [mask, mask, *gates], axis=1)
+
+
+def wired_cfc(
+    p, wiring, mode="default", head_activation="tanh", fully_recurrent=True, masked_gates=True, state_order="neurons"
+):
+    """Layer by layer (inter, command, motor), masked; the state stands in the order of neuron ids, or of the layers."""
     layers = [wiring.get_neurons_of_layer(i) for i in range(wiring.num_layers)]
-    heads, head = 1 if mode == "pure" else 4, ACTIVATIONS[head_activation]
+    head = ACTIVATIONS[head_activation]
+    order = np.concatenate(layers) if state_order == "layers" else np.arange(wiring.units)
+    back = np.argsort(order)
 
     def step(inputs, states, times):
-        h = states[0]
+        h = states[0][:, back]
         after, drive, sources = h.copy(), inputs, None
         for i, own in enumerate(layers):
             q = under(p, f"cells/{i}")
@@ -424,13 +435,13 @@ def wired_cfc(p, wiring, mode="default", head_activation="tanh", fully_recurrent
                     connected = fully_recurrent or wiring.adjacency_matrix[source, target] != 0
                     mask[drive.shape[1] + row, column] = connected
             z = np.concatenate([drive, h[:, own]], axis=1)
-            kernel = q["heads_kernel"] * np.tile(mask, (1, heads))
+            kernel = q["heads_kernel"] * head_masks(mask, mode, masked_gates)
             new = cfc_solution(z, kernel, q["heads_bias"], q, mode, times[:, None], head)
             after[:, own] = new
             drive, sources = new, own
-        return [after]
+        return [after[:, order]]
 
-    return Cell(step, lambda states: states[0][:, : wiring.output_dim], [wiring.units])
+    return Cell(step, lambda states: states[0][:, back][:, : wiring.output_dim], [wiring.units])
 
 
 def differences(function, weights, step=1e-5):

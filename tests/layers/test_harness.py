@@ -167,6 +167,8 @@ LAYERS = {
     "cfc_no_gate": Spec(lambda **o: CfC(3, mode="no_gate", backbone_layers=0, **o)),
     "cfc_wired": Spec(lambda **o: CfC(auto(), return_sequences=True, **o)),
     "cfc_wired_recurrences": Spec(lambda **o: CfC(auto(), fully_recurrent=False, **o)),
+    "cfc_wired_layers": Spec(lambda **o: CfC(auto(), masked_gates=False, state_order="layers", **o)),
+    "cfc_masked": Spec(lambda **o: CfC(2, backbone_layers=0, sparsity_mask=[[1, 0], [0, 1], [1, 1], [0, -1]], **o)),
     "ltc_rk4": Spec(lambda **o: LTC(auto(), solver="rk4", unfolds=2, initialization_ranges={"cm": (3.0, 4.0)}, **o)),
     "stc": Spec(lambda **o: STC(3, return_sequences=True, solver="heun", unfolds=2, **o)),
     "lrc": Spec(lambda **o: LRC(auto(), return_sequences=True, **o)),

@@ -31,7 +31,7 @@ from ncps.layers import (
     StackedRNNCells,
     WiredCfCCell,
 )  # fmt: skip
-from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Layered, Random, Wiring
 
 B, T, F = 3, 4, 2
 IRREGULAR = np.float32([[0.1, 0.0, 1.3, 0.5], [2.0, 0.7, 0.0, 0.02], [0.0, 0.4, 0.9, 3.0]])
@@ -189,6 +189,23 @@ def auto():
     return AutoNCP(6, 2, seed=3)
 
 
+def masked(**options):
+    """A mask (F + H, H) in place of a backbone."""
+    mask = np.random.default_rng(5).integers(-1, 2, (F + 3, 3)).tolist()
+    return {"backbone_layers": 0, "sparsity_mask": mask, **options}
+
+
+def deep():
+    """Four layers, connected by hand."""
+    wiring = Layered([2, 2, 1, 2])
+    for source, target in ((5, 3), (6, 4), (3, 2), (4, 2), (2, 0), (2, 1)):
+        wiring.add_synapse(source, target, 1)
+    wiring.build(F)
+    for source in range(F):
+        wiring.add_sensory_synapse(source, 5 + source % 2, -1)
+    return wiring
+
+
 def dense(**options):
     return {"backbone_units": 5, **options}
 
@@ -316,6 +333,10 @@ CASES = [
     Case("wired_recurrences", CfC, auto, {"fully_recurrent": False}, timespans=IRREGULAR, initial=True),
     Case("wired_recurrences_hand_made", CfC, hand_made, {"fully_recurrent": False}, timespans=IRREGULAR, initial=True),
     Case("wired_random", CfC, lambda: Random(5, 2, sparsity_level=0.5, random_seed=4), timespans=0.3, initial=True),
+    Case("wired_open_gates", CfC, ncp, {"masked_gates": False, "state_order": "layers"}, timespans=0.3, initial=True),
+    Case("wired_layered", CfC, deep, {"masked_gates": False}, timespans=IRREGULAR, initial=True),
+    Case("cfc_masked", CfC, three, masked(), timespans=IRREGULAR, initial=True),
+    Case("cfc_masked_open_gates", CfC, three, masked(masked_gates=False), timespans=0.3, initial=True),
     Case("wired_mask", CfC, auto, timespans=IRREGULAR, mask=MASKS["holes"], initial=True),
     Case("wired_backwards", CfC, ncp, timespans=IRREGULAR, initial=True, backwards=True),
     Case("wired_one_sample_one_step", CfC, ncp, shape=(1, 1, F), timespans=0.3, initial=True),

@@ -8,13 +8,14 @@ import sys
 import numpy as np
 import pytest
 
-from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Layered, Random, Wiring
 
 MAKERS = {
     "FullyConnected": lambda: FullyConnected(6, 2),
     "Random": lambda: Random(6, 2, sparsity_level=0.4),
     "NCP": lambda: NCP(5, 4, 2, 2, 2, 3, 2),
     "AutoNCP": lambda: AutoNCP(12, 3),
+    "Layered": lambda: Layered([4, 3, 2]),
 }
 
 
@@ -377,3 +378,20 @@ def test_no_framework_is_imported_by_wirings():
     code = f"import sys, ncps.wirings; print(sorted({heavy} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_layers_by_hand():
+    wiring = Layered([3, 2, 1])
+    assert wiring.layers == ((3, 4, 5), (1, 2), (0,))
+    wiring.add_synapse(3, 1, 1)
+    wiring.add_synapse(1, 0, -1)
+    wiring.build(2)
+    wiring.add_sensory_synapse(1, 5, 1)
+    again = Layered.from_config(wiring.get_config())
+    assert again == wiring
+    assert matrices(again) == matrices(wiring)
+    assert again.get_type_of_neuron(0) == "motor"
+    with pytest.raises(ValueError, match="Expected layer_sizes with at least one layer"):
+        Layered([])
+    with pytest.raises(ValueError, match="layer_sizes"):
+        Layered([3, 0])

@@ -2,6 +2,7 @@
 
 from ncps import (
     callbacks as callbacks,
+    export as export,
     inspect as inspect,
     layers as layers,
     losses as losses,

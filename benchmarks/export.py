@@ -1,8 +1,8 @@
-"""What exported C code costs: time and bytes of the 19 neurons that steer a car, beside ncps 1.0.1, and of int8 weights.
+"""What exported C code costs, in time and bytes: the 19 neurons that steer a car, beside ncps 1.0.1, and int8 weights.
 
 Run with ``python -m benchmarks.export [--peers-dir DIR] [--speakers]``; the exit status is 1 if a step is not 50 times
-faster than that of ncps 1.0.1 on torch, or int8 loses a point of accuracy. It needs ``cc``; with ``arm-none-eabi-gcc`` it
-also tells the size for a Cortex-M4.
+faster than that of ncps 1.0.1 on torch, or int8 loses a point of accuracy. It needs ``cc``; ``arm-none-eabi-gcc`` tells
+the size for a Cortex-M4, where it is installed.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def costs(peers: Path) -> Iterator[Cost]:
         for weights in ("float32", "int8"):
             with tempfile.TemporaryDirectory() as folder:
                 code = to_c(model, folder, name="network", weights=weights)
-                yield Cost(f"{case.network}, {weights}", code, microseconds(code, case.features), **micro, arm=arm(code))
+                yield Cost(
+                    f"{case.network}, {weights}", code, microseconds(code, case.features), **micro, arm=arm(code)
+                )
 
 
 def microseconds(code: CCode, inputs: int, rounds: int = 7) -> float:
@@ -190,7 +192,17 @@ def logits(code: CCode, series: Any) -> np.ndarray:
 def table(found: list[Cost]) -> Table:
     """Costs as a table."""
     made = Table(title="One step of one stream", title_justify="left")
-    for heading in ("network", "C µs", "NumPy µs", "ncps 1.0.1 torch µs", "ratio", "tables", "Cortex-M4", "RAM", "stack"):
+    for heading in (
+        "network",
+        "C µs",
+        "NumPy µs",
+        "ncps 1.0.1 torch µs",
+        "ratio",
+        "tables",
+        "Cortex-M4",
+        "RAM",
+        "stack",
+    ):
         made.add_column(heading, justify="left" if heading == "network" else "right")
     for each in found:
         others = ["–" if x is None else f"{x:.1f}" for x in (each.numpy, each.peer)]

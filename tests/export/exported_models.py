@@ -83,7 +83,7 @@ def nested_models():
     yield 4, lambda: RNN(MixedMemoryCell(StackedRNNCells([CTRNNCell(5), LTCCell(4)])), **every)
     yield 6, lambda: ncps.Sequential([
         Dense(8, activation="relu"), LayerNormalization(), Dropout(0.2), LTC(AutoNCP(19, 4), **every),
-        TimeDistributed(Dense(5, use_bias=False)), Activation("gelu"), CfC(9, **every), LayerNormalization(epsilon=1e-2),
+        TimeDistributed(Dense(5, use_bias=False)), Activation("gelu"), CfC(9, **every), LayerNormalization(0.01),
         ncps.Sequential([CTRNN(6, **every), Dropout(0.1)]), Dense(3, activation="softmax"),
     ])  # fmt: skip
     yield 3, lambda: ncps.Sequential([Dense(4, activation="exp"), Dense(2)])

@@ -39,6 +39,8 @@ class TorchLayer(NativeLayer, torch.nn.Module):
         return super()._apply(fn, recurse)
 
     def make_weight(self, name, value, trainable, constraint):
+        # rows one after the other: torch would keep the strides of a transposed array, which torch.export.save warns of
+        value = np.array(value, order="C")
         data = torch.tensor(value, dtype=ops.native_dtype(self.native_dtype()), device=self._place)
         return torch.nn.Parameter(data) if trainable else torch.nn.Buffer(data)
 

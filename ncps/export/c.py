@@ -122,11 +122,14 @@ def write_folder(folder: Path, texts: dict[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_all_atomically({folder / name: text.encode("ascii") for name, text in texts.items()})
-    except BaseException:
+    except OSError as error:
         for each in missing:
             with contextlib.suppress(OSError):
                 each.rmdir()
-        raise
+        reason = error.strerror or error
+        raise OSError(
+            error.errno, f"Expected a folder for {', '.join(texts)}. Received: {folder} ({reason})"
+        ) from error
 
 
 def functions_of(network: Network, name: str, out: Writer) -> dict[str, int]:

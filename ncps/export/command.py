@@ -1,4 +1,4 @@
-"""``python -m ncps export MODEL.safetensors``: a saved model for other places."""
+"""``python -m ncps export MODEL.safetensors``: a saved model as C or ONNX."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from ncps.backend import backend_scope
 from ncps.export.c import to_c
 from ncps.export.c_tables import FLOAT, INT8
 from ncps.export.names import identifier_of
+from ncps.export.onnx import SEQUENCE, STEP, to_onnx
 
 
 def add_to(commands: Any) -> None:
     """Adds the command to those of a parser."""
-    parser = commands.add_parser("export", help="write a saved model as C", description="Writes a saved model as C99.")
+    text = "Writes a saved model as C99 or ONNX."
+    parser = commands.add_parser("export", help="write a saved model as C or ONNX", description=text)
     parser.add_argument("model", type=Path, help="file of ncps.saving.save")
-    parser.add_argument("--c", type=Path, metavar="DIR", required=True, help="folder for a header and a source of C99")
+    parser.add_argument("--c", type=Path, metavar="DIR", help="folder for a header and a source of C99")
+    parser.add_argument("--onnx", type=Path, metavar="FILE", help="file of ONNX")
+    parser.add_argument(
+        "--kind", choices=(STEP, SEQUENCE), default=STEP, help="what ONNX computes (default: %(default)s)"
+    )
     parser.add_argument("--name", help="what functions and files begin with (default: that of the model's file)")
     parser.add_argument("--int8", action="store_true", help="weights of C in a quarter of the bytes")
     parser.add_argument("--example", action="store_true", help="also a main program of C and a Makefile")
@@ -47,6 +53,11 @@ def run(options: argparse.Namespace) -> int:
 
 def export(options: argparse.Namespace, model: Any, console: Console) -> None:
     """Writes the files, and says what they are."""
-    name = options.name or identifier_of(options.model.stem)
-    code = to_c(model, options.c, name, INT8 if options.int8 else FLOAT, options.example)
-    console.print(f"Wrote {', '.join(map(str, code.files))}: {code}", markup=False)
+    if options.c is None and options.onnx is None:
+        raise ValueError("Expected --c DIR, --onnx FILE or both. Received: neither.")
+    if options.c is not None:
+        name = options.name or identifier_of(options.model.stem)
+        code = to_c(model, options.c, name, INT8 if options.int8 else FLOAT, options.example)
+        console.print(f"Wrote {', '.join(map(str, code.files))}: {code}", markup=False)
+    if options.onnx is not None:
+        console.print(f"Wrote {to_onnx(model, options.onnx, options.kind)}", markup=False)

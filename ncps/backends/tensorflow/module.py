@@ -8,7 +8,6 @@ import tensorflow as tf
 from ncps.backends.native import NativeLayer
 from ncps.backends.tensorflow import ops
 
-
 as_it_is = tf.autograph.experimental.do_not_convert  # AutoGraph finds no source of our ops, and says so of each
 
 

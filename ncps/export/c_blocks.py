@@ -251,9 +251,7 @@ def solution(out: Writer, heads: blocks.Heads, name: str, h: str) -> None:
     """The new state h, that the heads describe."""
     n = len(heads.bias) // len(HEADS[heads.mode])
     out.count(3 * n, n)
-    if heads.mode == "pure":
-        assert heads.w_tau is not None
-        assert heads.A is not None
+    if heads.w_tau is not None and heads.A is not None:
         tables = out.tables.floats(f"{name}_w_tau", heads.w_tau), out.tables.floats(f"{name}_A", heads.A)
         out.call("cfc_pure", n, "heads", *tables, "timespan", h)
         return

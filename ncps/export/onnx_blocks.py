@@ -148,8 +148,11 @@ def conducted(graph: Graph, ends: blocks.Synapses, v: str, sums: tuple[Any, Any]
     sigma, mu, w, erev = (rows[name] for name in ("sigma", "mu", "w", "erev"))
     potentials = graph.add("Gather", v, source, axis=1)  # (B, N, K), for at most K synapses into a neuron
     openness = graph.add("Sigmoid", graph.add("Mul", sigma, graph.add("Sub", potentials, mu)))
-    added = (graph.add("ReduceSum", graph.add("Mul", openness, weight), [-1], keepdims=0) for weight in (w * erev, w))
-    return tuple(graph.add("Add", before, more) for before, more in zip(sums, added, strict=True))  # type: ignore[return-value]
+    current, conductance = (
+        graph.add("Add", before, graph.add("ReduceSum", graph.add("Mul", openness, weight), [-1], keepdims=0))
+        for before, weight in zip(sums, (w * erev, w), strict=True)
+    )
+    return current, conductance
 
 
 def padded(ends: blocks.Synapses) -> tuple[Array, dict[str, Array]]:
@@ -203,7 +206,7 @@ def wired_cfc(graph: Graph, block: blocks.WiredCfC, x: str, state: str, timespan
 def solution(graph: Graph, heads: blocks.Heads, z: str, timespan: str) -> str:
     """The new state that the heads of z describe."""
     values = affine(graph, z, heads.kernel, heads.bias)
-    if heads.mode == "pure":
+    if heads.w_tau is not None and heads.A is not None:
         speed = graph.add("Add", np.abs(heads.w_tau), graph.add("Abs", values))
         decay = graph.add("Exp", graph.add("Neg", graph.add("Mul", timespan, speed)))
         return graph.add("Sub", heads.A, graph.add("Mul", graph.add("Mul", heads.A, decay), values))

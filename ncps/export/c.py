@@ -77,7 +77,7 @@ def to_c(
     Example:
         >>> import tempfile
         >>> from ncps.wirings import AutoNCP
-        >>> model = layers.Sequential([LTC(AutoNCP(19, 4), input_size=8), Dense(2, input_size=4)], name="controller")
+        >>> model = Sequential([LTC(AutoNCP(19, 4), input_size=8), Dense(2, input_size=4)], name="controller")
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     code = to_c(model, folder)
         ...     [file.name for file in code.files]

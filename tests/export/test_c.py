@@ -16,7 +16,7 @@ from ncps.backend import backend_scope
 from ncps.demo import data
 from ncps.demo.network import accuracy, make_network, predict, train
 from ncps.export import to_c
-from ncps.layers import LTC, CfC, Dense
+from ncps.layers import LTC, CfC, Dense, LTCCell
 from ncps.wirings import AutoNCP
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
@@ -83,6 +83,16 @@ def test_int8_hardly_changes_who_is_recognised(tmp_path):
     assert accuracy(np.array(last), test) > before - 0.01
 
 
+def test_a_cell_alone(tmp_path):
+    cell = LTCCell(AutoNCP(9, 2), input_size=3)
+    inputs, times = series(3, 5, 0)
+    found = compiled([cell], tmp_path).outputs(0, inputs, times)
+    state = cell.get_initial_state(1)
+    for x, time, wanted in zip(inputs, times, found, strict=True):
+        output, state = cell(x[None], state, timespan=time)
+        assert np.abs(output[0] - wanted).max() <= 1e-5
+
+
 def test_int8_takes_a_quarter_of_the_weights(tmp_path):
     model = CfC(32, backbone_units=64, input_size=8)
     floats, small = (to_c(model, tmp_path, name=name, weights=name) for name in ("float32", "int8"))
@@ -117,7 +127,11 @@ def test_int8_is_near(tmp_path):
 def test_identifiers_are_valid_whatever_the_name(name, identifier, tmp_path):
     code = to_c(Dense(1, input_size=1, name=name), tmp_path)
     assert code.name == identifier
-    done = subprocess.run(["cc", *FLAGS, "-c", "-o", tmp_path / "x.o", code.files[1]], check=False, capture_output=True)
+    done = subprocess.run(
+        ["cc", *FLAGS, "-Wconversion", "-Wshadow", "-c", "-o", tmp_path / "x.o", code.files[1]],
+        check=False,
+        capture_output=True,
+    )
     assert done.returncode == 0, done.stderr
 
 

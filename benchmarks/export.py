@@ -22,7 +22,7 @@ from rich.table import Table
 import ncps
 from benchmarks.comparing.bench import Bench, Options, Question
 from benchmarks.comparing.cases import Case
-from benchmarks.comparing.sides import OURS, UPSTREAM, Side
+from benchmarks.comparing.sides import INSTALL, OURS, UPSTREAM, Side
 from ncps.demo import data
 from ncps.demo.network import accuracy, make_network, predict, train
 from ncps.export import CCode, to_c
@@ -101,6 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--peers-dir", type=Path, default=Path(".peers"), help="where ncps-1.0.1 is installed")
     parser.add_argument("--speakers", action="store_true", help="also trains the demo and compares accuracies")
     options = parser.parse_args(arguments)
+    folder = options.peers_dir / UPSTREAM
+    if not (folder / "ncps").is_dir():
+        parser.error(f"{UPSTREAM} is not in {options.peers_dir}. Install it: {INSTALL.format(folder=folder)}")
     console, kept = Console(), True
     found = list(costs(options.peers_dir))
     console.print(table(found))

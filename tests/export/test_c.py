@@ -70,6 +70,7 @@ def test_the_code_is_the_same_whichever_backend_a_model_lives_on(backend, tmp_pa
 
 
 def test_int8_hardly_changes_who_is_recognised(tmp_path):
+    pytest.importorskip("torch")
     training, test = data.load()
     with backend_scope("torch"):
         ncps.set_seed(0)

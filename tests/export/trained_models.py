@@ -3,6 +3,7 @@
 import functools
 
 import numpy as np
+import pytest
 from exported_models import series
 
 import ncps
@@ -27,6 +28,7 @@ BACKENDS = ("torch", "mlx")
 @functools.cache
 def trained(cell, backend):
     """A model of a cell that was fitted to something."""
+    pytest.importorskip("mlx.core" if backend == "mlx" else backend)
     inputs, times = series(FEATURES, 4, seed=1, batch=8)
     with backend_scope(backend):
         ncps.set_seed(0)

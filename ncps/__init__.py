@@ -3,6 +3,7 @@
 from ncps import (
     callbacks as callbacks,
     datasets as datasets,
+    export as export,
     inspect as inspect,
     layers as layers,
     losses as losses,

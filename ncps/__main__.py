@@ -1,13 +1,17 @@
-"""``python -m ncps``: which backends there are, which works, and which would be chosen."""
+"""``python -m ncps``: which backends there are, which works, and which would be chosen.
+
+``python -m ncps export`` writes a saved model for other places, see `ncps.export.command`.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
@@ -16,13 +20,22 @@ from rich.table import Table
 
 from ncps import __version__
 from ncps.backend import BUILTIN, NCPSBackend
+from ncps.export import command
 
 TIMEOUT = 180  # seconds; the first import of a large framework from a cold disk takes long
 MARK = "ncps>"  # begins the line of a probe's output that is ours: frameworks print as well
 ACTIVE = "active"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line asks for; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m ncps", description="Without a command: shows the backends.")
+    command.add_to(parser.add_subparsers(title="commands"))
+    options = parser.parse_args(arguments)
+    return options.run(options) if "run" in options else show_backends()
+
+
+def show_backends() -> int:
     """Prints the table; the exit status, 1 if no backend can be chosen."""
     names = NCPSBackend.known_backends()
     questions = (*(name for name in names if is_installed(name)), ACTIVE)

@@ -1,7 +1,9 @@
 """The comparison benchmark: its tables, its turns, its records and its page; and one small measurement."""
 
 import contextlib
+import io
 import itertools
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -9,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from benchmarks import compare
+from benchmarks import compare, export
 from benchmarks.comparing import floors, growth, limit, memory, page, plots, sides, tables
 from benchmarks.comparing.bench import Bench, Options, Question, take_turns
 from benchmarks.comparing.cases import CENTERS, CFC_64, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
@@ -445,3 +448,28 @@ def test_a_run_from_end_to_end(tmp_path, capsys):
     before = file.read_text()
     assert compare.main([*what.split(), "--json", str(file), "--resume"]) == 0
     assert file.read_text() == before  # nothing was left to measure
+
+
+# -- exported code
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_a_step_in_c_is_timed(tmp_path):
+    from ncps.export import to_c
+    from ncps.layers import CfC
+    from ncps.wirings import AutoNCP
+
+    code = to_c(CfC(AutoNCP(19, 1), input_size=20), tmp_path, name="network")
+    took = export.microseconds(code, 20, rounds=1)
+    assert 0 < took < 1_000
+    shown = Console(width=200, record=True, file=io.StringIO())
+    shown.print(export.table([export.Cost("CfC", code, 2.0, 50.0, 300.0, None)]))
+    text = shown.export_text()
+    assert "150" in text
+    assert f"{code.flash:,}" in text
+
+
+def test_an_export_needs_its_peer(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        export.main(["--peers-dir", str(tmp_path)])
+    assert "ncps==1.0.1" in capsys.readouterr().err

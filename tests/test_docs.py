@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,22 @@ NEEDS = {
     "from_ncps_1.md": ("torch", "keras"),
     "from_keras_ncp.md": ("keras",),
     "from_ncps_mlx.md": ("mlx",),
+    "export.md": ("torch",),
+    "onnx.md": ("onnx", "onnxruntime"),
+    "torch_export.md": ("torch",),
+    "jax_export.md": ("jax", "flax"),
+    "saved_model.md": ("tensorflow",),
+    "tflite.md": ("tensorflow", "ai_edge_litert"),
 }
-ON = {"models.md": "torch", "irregular.md": "torch"}  # the others on NumPy, or as they say
+ON = {  # the others on NumPy, or as they say
+    "models.md": "torch",
+    "irregular.md": "torch",
+    "export.md": "torch",
+    "torch_export.md": "torch",
+    "jax_export.md": "jax",
+    "saved_model.md": "tensorflow",
+    "tflite.md": "tensorflow",
+}
 
 
 def code_of(page):
@@ -34,9 +49,12 @@ def run(page):
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "own_cell.md"])
-def test_page_runs(page):
+def test_page_runs(page, tmp_path, monkeypatch):
     from ncps.backend import backend_scope
 
+    monkeypatch.chdir(tmp_path)  # where pages write files
+    if page == "export.md" and not (shutil.which("cc") and shutil.which("make")):
+        pytest.skip("there is no C compiler")
     if page == "inspect.md":
         pytest.importorskip("matplotlib").use("Agg")
     if page == "native.md" and os.environ["KERAS_BACKEND"] == "numpy":

@@ -70,3 +70,59 @@ def test_the_command_prints_all_backends(monkeypatch):
     assert done.returncode == 0, done.stderr
     for name in program.NCPSBackend.known_backends():
         assert name in done.stdout
+
+
+@pytest.fixture
+def saved(tmp_path):
+    import numpy as np
+
+    import ncps
+    from ncps.layers import LTC, Dense
+    from ncps.wirings import AutoNCP
+
+    model = ncps.Sequential([LTC(AutoNCP(9, 2)), Dense(1)])
+    model(np.zeros((1, 2, 3), np.float32))
+    model.save(tmp_path / "lane keeper.safetensors")
+    return tmp_path / "lane keeper.safetensors"
+
+
+def test_a_saved_model_is_exported(saved, capsys):
+    pytest.importorskip("onnx")
+    folder, onnx = saved.parent / "c", saved.parent / "model.onnx"
+    assert program.main(["export", str(saved), "--c", str(folder), "--int8", "--example", "--onnx", str(onnx)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "Makefile",
+        "lane_keeper.c",
+        "lane_keeper.h",
+        "lane_keeper_main.c",
+    ]
+    assert "signed char weight" in (folder / "lane_keeper.c").read_text()
+    assert onnx.stat().st_size > 1_000
+    assert "36 bytes of RAM" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--c", "out", "--name", "2x"], "Try 'model_2x'"),
+        ([], "--c DIR, --onnx FILE or both"),
+        (["--c", "out", "--import", "no_such_module"], "no_such_module"),
+        (["--c", "model.txt/out"], "Expected a folder"),
+    ],
+)
+def test_a_failed_export_tells_why(saved, arguments, message, capsys, monkeypatch):
+    monkeypatch.chdir(saved.parent)
+    (saved.parent / "model.txt").write_text("")
+    assert program.main(["export", saved.name, *arguments]) == 1
+    assert message in capsys.readouterr().out
+    assert sorted(path.name for path in saved.parent.iterdir()) == [saved.name, "model.txt"]
+
+
+def test_models_with_classes_of_ones_own(tmp_path):
+    from ncps.demo.network import make_network
+    from ncps.saving import save
+
+    save(make_network("cfc", 12, 4), tmp_path / "demo.safetensors")
+    command = ["export", str(tmp_path / "demo.safetensors"), "--c", str(tmp_path), "--import", "ncps.demo.network"]
+    assert program.main(command) == 0
+    assert (tmp_path / "demo.c").exists()

@@ -71,6 +71,10 @@ class Functional(Model):
     def build(self, input_shape: Any) -> None:
         """Nothing: the layers were built when they were called with symbols."""
 
+    def defines_build(self) -> bool:
+        """No: it is as built as its layers."""
+        return False
+
     def call(self, inputs: Tree, training: bool | None = None) -> Tree:
         """Runs the layers.
 

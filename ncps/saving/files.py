@@ -154,13 +154,30 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    path = path.resolve()  # a link stays a link
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # beside it: os.replace stays on one disk
+    write_all_atomically({path: content})
+
+
+def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
+    """Writes files, each whole; if one of them cannot be written, all stay as they were.
+
+    Raises:
+        OSError: so it is.
+    """
+    staged: dict[Path, Path] = {}
     try:
-        with unfinished.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        for path, content in contents.items():
+            path = path.resolve()  # a link stays a link
+            if path.is_dir():
+                raise IsADirectoryError(f"Expected the path of a file. Received: the folder {path}")
+            # beside it: os.replace stays on one disk
+            unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+            staged[unfinished] = path
+            with unfinished.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for unfinished, path in staged.items():
+            unfinished.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for unfinished in staged:
+            unfinished.unlink(missing_ok=True)

@@ -8,13 +8,21 @@ import tensorflow as tf
 from ncps.backends.native import NativeLayer
 from ncps.backends.tensorflow import ops
 
+as_it_is = tf.autograph.experimental.do_not_convert  # AutoGraph finds no source of our ops, and says so of each
+
 
 class TensorflowLayer(NativeLayer, tf.Module):
     """A module: weights are variables, masks and indices constants."""
 
-    @tf.autograph.experimental.do_not_convert  # it finds no source of our ops, and says so of each
+    @as_it_is
     def __call__(self, *args, **kwargs):
         return self.run(*args, **kwargs)
+
+    @staticmethod
+    def bound(layer):
+        NativeLayer.bound(layer)
+        if hasattr(layer, "step"):  # the other way in, for streams
+            layer.step = as_it_is(layer.step)
 
     def make_weight(self, name, value, trainable, constraint):
         with tf.init_scope():

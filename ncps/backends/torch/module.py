@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import torch
 
@@ -17,8 +19,15 @@ class TorchLayer(NativeLayer, torch.nn.Module):
         super().__init__(**options)
         self._place = None  # where weights and buffers are made; None is torch's own default
 
-    def forward(self, *args, **kwargs):
-        return self.run(*args, **kwargs)
+    @staticmethod
+    def bound(layer):
+        NativeLayer.bound(layer)
+
+        def forward(self, *args, **kwargs):
+            return self.run(*args, **kwargs)
+
+        forward.__signature__ = inspect.signature(layer.call)  # torch.export names inputs by it, and their shapes
+        layer.forward = forward
 
     def _apply(self, fn, recurse=True):
         if not self.built:  # what .to, .double and their like ask for holds for the weights to come
@@ -30,6 +39,8 @@ class TorchLayer(NativeLayer, torch.nn.Module):
         return super()._apply(fn, recurse)
 
     def make_weight(self, name, value, trainable, constraint):
+        # rows one after the other: torch would keep the strides of a transposed array, which torch.export.save warns of
+        value = np.array(value, order="C")
         data = torch.tensor(value, dtype=ops.native_dtype(self.native_dtype()), device=self._place)
         return torch.nn.Parameter(data) if trainable else torch.nn.Buffer(data)
 

@@ -61,6 +61,8 @@ def pair(x1, x2):
 def beside(x, number):
     """`number` as a tensor on the device of `x`; Python numbers take its type."""
     if common.fits(number, x.is_floating_point(), x.dtype == torch.bool):
+        if torch.compiler.is_exporting():  # an operator: constants within a loop cannot be saved
+            return torch.full((), number, dtype=x.dtype, device=x.device)
         return torch.tensor(number, dtype=x.dtype, device=x.device)
     return tensor(number, x.device)
 
@@ -542,13 +544,12 @@ def compiled_scan(f, init, xs, length, reverse):
     Two of them in one graph get wrong gradients from torch 2.13 with inductor: those of captured tensors of one shape
     are summed up in one buffer. So any after the first is laid out step by step.
     """
-    if torch.is_grad_enabled() and not scan_stands_alone():
+    if torch.is_grad_enabled() and torch.compiler.is_dynamo_compiling() and not scan_stands_alone():
         return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
-    steps = common.scan_length(xs, length)
     carry, carry_structure = tree.flatten(init)
     slices, structure = tree.flatten(xs)
-    if not slices:  # the operator wants something to run over
-        slices, structure = [torch.arange(steps)], None
+    if not slices:  # the operator wants something to run over; elsewhere the length may be known by name only
+        slices, structure = [torch.arange(common.scan_length(xs, length))], None
 
     def step(carry, x):
         carry, y = f(tree.unflatten(carry_structure, carry), tree.unflatten(structure, x))

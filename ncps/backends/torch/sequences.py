@@ -117,8 +117,10 @@ for one in (sequence, sequence_backward):
 
 
 def offers(inputs):
-    """Under the compiler, layers run in their own loop where the kernels cannot take over."""
-    return not torch.compiler.is_compiling() or (FAST and inputs.device.type == "cpu" and inputs.dtype in TYPES)
+    """Under the compiler, layers run in their own loop where the kernels cannot take over; exported they never can."""
+    if not torch.compiler.is_compiling():
+        return True
+    return not torch.compiler.is_exporting() and FAST and inputs.device.type == "cpu" and inputs.dtype in TYPES
 
 
 def usable(tensors):

@@ -73,8 +73,8 @@ def close(ours, theirs, tolerance=2e-5):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * float(jnp.max(jnp.abs(b)) + 1e-6))
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_values_and_gradients(layer, options, fast):
+def agree(layer, options, fast):
+    """Holds outputs and gradients of kernels against those of the bodies."""
     outputs, values = parts(layer)
 
     def loss(values, x, options):
@@ -85,7 +85,22 @@ def test_values_and_gradients(layer, options, fast):
     close(*(fast(function, values, X, options, kernels=kernels) for kernels in (True, False)), 1e-4)
 
 
-@pytest.mark.parametrize("layer", ("ltc_last", "cfc_pure"), indirect=True)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_values_and_gradients(layer, options, fast):
+    agree(layer, options, fast)
+
+
+@pytest.mark.parametrize("options", ["number", "all"])
+def test_long_sequences_in_chunks(layer, options, fast, monkeypatch):
+    from ncps.backends.jax import sequences as bound
+
+    monkeypatch.setattr(bound, "CHUNK", 2)
+    agree(layer, OPTIONS[options], fast)
+    outputs, values = parts(layer)
+    close(*(fast(lambda v, x, o: outputs(v, x, **o), values, X, OPTIONS[options], kernels=k) for k in (True, False)))
+
+
+@pytest.mark.parametrize("layer", ["ltc_last", "cfc_pure"], indirect=True)
 def test_second_derivatives(layer, fast):
     outputs, values = parts(layer)
 
@@ -95,22 +110,14 @@ def test_second_derivatives(layer, fast):
     close(*(fast(jax.grad(slope), values, X[:2, :3], kernels=kernels, called=False) for kernels in (True, False)), 1e-3)
 
 
-def test_a_long_sequence_is_the_same_in_chunks(layer, fast, monkeypatch):
-    from ncps.backends.jax import sequences as bound
-
-    monkeypatch.setattr(bound, "CHUNK", 2)
-    outputs, values = parts(layer)
-    close(*(fast(lambda v, x, o: outputs(v, x, **o), values, X, OPTIONS["all"], kernels=k) for k in (True, False)))
-
-
-@pytest.mark.parametrize("layer", ("ltc", "cfc_wired"), indirect=True)
+@pytest.mark.parametrize("layer", ["ltc", "cfc_wired"], indirect=True)
 def test_vmap_runs_one_element_after_the_other(layer, fast):
     outputs, values = parts(layer)
     each = fast(jax.vmap(lambda x: outputs(values, x)), np.stack([X, 2 * X]))
     close(each, [jnp.stack([outputs(values, X), outputs(values, 2 * X)])])
 
 
-@pytest.mark.parametrize("layer", ("ltc", "cfc_wired"), indirect=True)
+@pytest.mark.parametrize("layer", ["ltc", "cfc_wired"], indirect=True)
 def test_threads_may_call_at_once_while_others_compile(layer, fast):
     outputs, values = parts(layer)
     found = []

@@ -7,11 +7,13 @@ short and where it is differentiated once more, the ops' own bodies run.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -38,6 +40,7 @@ WORK = {  # of a sample's step
     "cfc_sequence": lambda args: sum(math.prod(kernel.shape) for layer in args[5] for kernel, _ in layer.maps),
 }
 GRADIENTS = 6  # arguments that have gradients
+RUN_AGAIN = {"cfc_sequence"}  # of a step it keeps twenty times its outputs, which takes longer to write than to compute
 SKIPPED = object()  # an argument that has no gradient
 
 # The work from which on a kernel makes up for the call, about half a millisecond: sigmoids, and multiplications.
@@ -71,12 +74,34 @@ class Call(NamedTuple):
         return PROGRAMS[self.name].of(self.args(leaves))
 
     def options(self, leaves: Any) -> dict[str, Any]:
-        """What a call from XLA needs to know: the program, which tensors it takes, those of all steps, the states."""
+        """What a call from XLA needs to know.
+
+        That is the program, and by their numbers the tensors that it takes, those that it has gradients of, those that
+        go on with the steps, and the states.
+        """
         numbers = list(range(self.number))
         program, order = self.program(numbers)
         inputs, states, *flags = self.args(numbers)[:5]
-        timed = [i for i in flags if i is not None and len(leaves[i].shape) == len(leaves[inputs].shape)]
-        return {"op": self.name, "program": program, "order": order, "timed": timed, "states": tree.flatten(states)[0]}
+        timed = [inputs, *(i for i in flags if i is not None and leaves[i].ndim == leaves[inputs].ndim)]
+        return {
+            "op": self.name,
+            "program": program,
+            "order": order,
+            "gradients": self.gradients((*self.args(numbers)[:3], self.args(numbers)[5])),
+            "timed": timed,
+            "states": tree.flatten(states)[0],
+        }
+
+    def gradients(self, found: tuple[Any, ...]) -> list[Any]:
+        """Gradients of inputs, states, times and weights, or what stands for them, in the order of the program."""
+        *own, weights = found
+        others = tree.unflatten(self.structure, [SKIPPED] * self.number)[GRADIENTS:]
+        each = PROGRAMS[self.name].of((*own, SKIPPED, SKIPPED, weights, *others, *self.static))[1]
+        return [x for x in each if x is not SKIPPED]
+
+    def keeps_states(self, steps: int) -> bool:
+        """Whether a run keeps the states between chunks only, and the chunks are run again for the gradient."""
+        return self.name in RUN_AGAIN and steps > CHUNK
 
 
 def swapped(x: Any) -> Any:
@@ -95,14 +120,29 @@ def threads() -> int:
     return int(config.NUMBA_NUM_THREADS)
 
 
-def taken(options, leaves):
-    """The program and its arrays."""
-    program = PROGRAMS[options["op"]](*(tuple(x) if isinstance(x, list) else x for x in options["program"]))
-    return program, placed(options, [swapped(leaves[0]), *leaves[1:]])
+def program_of(options):
+    return PROGRAMS[options["op"]](*(tuple(x) if isinstance(x, list) else x for x in options["program"]))
 
 
 def placed(options, leaves):
+    """The arrays of a program."""
+    leaves = [swapped(leaves[0]), *leaves[1:]]
     return [None if i is None else leaves[i] for i in options["order"]]
+
+
+def chunks(steps):
+    return [slice(begin, begin + CHUNK) for begin in range(0, steps, CHUNK)]
+
+
+def of_steps(options, steps):
+    """The index of some steps in each tensor that goes on with them; the inputs have the batch first."""
+    return {i: (slice(None), steps) if i == 0 else (steps,) for i in options["timed"]}
+
+
+def part(options, leaves, states, steps):
+    """The arrays of a program for some steps."""
+    index, states = of_steps(options, steps), dict(zip(options["states"], states, strict=True))
+    return placed(options, [x[index[i]] if i in index else states.get(i, x) for i, x in enumerate(leaves)])
 
 
 def write(results, found):
@@ -111,30 +151,47 @@ def write(results, found):
 
 
 def run_kernel(options, leaves, results):
-    program, arrays = taken(options, leaves)
-    if options["keep"] or not program.every:
-        write(results, program.forward(arrays, options["keep"], threads()))
+    program = program_of(options)
+    if options["keep"] and not options["again"]:
+        write(results, program.forward(placed(options, leaves), True, threads()))
         return
     # In chunks: the kernels have results in memory of their own.
-    inputs, *others = leaves
-    outputs, *final = results
-    for begin in range(0, inputs.shape[1], CHUNK):
-        steps = slice(begin, begin + CHUNK)
-        part = [swapped(inputs[:, steps]), *others]
-        for i in options["timed"]:
-            part[i] = leaves[i][steps]
-        write((outputs[:, steps], *final), program.forward(placed(options, part), False, threads()))
-        others = [*others]
-        for i, x in zip(options["states"], final, strict=True):
-            others[i - 1] = x
+    (outputs, *states), kept = results[: program.results], results[program.results :]
+    before = [leaves[i] for i in options["states"]]
+    for k, steps in enumerate(chunks(leaves[0].shape[1])):
+        if kept:
+            np.concatenate([x.ravel() for x in before], out=kept[0][k])
+        found = program.forward(part(options, leaves, before, steps), False, threads())
+        write((outputs[:, steps] if program.every else outputs, *states), found)
+        before = states
 
 
-def back_kernel(options, arguments, results):
-    program, arrays = taken(options, arguments)
-    kept, upstream = arguments[options["count"] :][: options["kept"]], arguments[options["count"] + options["kept"] :]
-    if program.every:
-        upstream[0] = swapped(upstream[0])
-    write(results, program.backward(arrays, kept, upstream, threads()))
+def back_kernel(options, arrays, results):
+    program, number = program_of(options), options["number"]
+    leaves, kept, upstream = arrays[:number], arrays[number : -program.results], arrays[-program.results :]
+    if not options["again"]:
+        outputs, *final = upstream
+        outputs = swapped(outputs) if program.every else outputs
+        write(results, program.backward(placed(options, leaves), kept, [outputs, *final], threads()))
+        return
+    outputs, *d_states = upstream
+    shapes = [leaves[i].shape for i in options["states"]]
+    ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))[:-1]
+    for k, steps in reversed(list(enumerate(chunks(leaves[0].shape[1])))):
+        first = steps.stop >= leaves[0].shape[1]
+        before = [x.reshape(shape) for x, shape in zip(np.split(kept[0][k], ends), shapes, strict=True)]
+        given = part(options, leaves, before, steps)
+        its = program.forward(given, True, threads())[program.results :]
+        d_outputs = swapped(outputs[:, steps]) if program.every else outputs if first else np.zeros_like(outputs)
+        found = program.backward(given, its, [d_outputs, *d_states], threads())
+        index, d_states = of_steps(options, steps), []
+        for i, result, x in zip(options["gradients"], results, found, strict=True):
+            if i in options["states"]:
+                d_states.append(x)
+            if i in index or i in options["states"] or first:
+                write([result[index[i]] if i in index else result], [x])
+            else:
+                result += x.reshape(result.shape)
 
 
 calls.FUNCTIONS.update(sequence=run_kernel, sequence_backward=back_kernel)
@@ -155,12 +212,17 @@ def shapes_of(call, leaves):
 
 def run_shapes(*leaves, call, keep):
     program, shapes = shapes_of(call, leaves)
-    return outline(program.shapes(shapes, str(leaves[0].dtype), keep), leaves[0])
+    again = call.keeps_states(shapes[0][0])
+    found = program.shapes(shapes, str(leaves[0].dtype), keep and not again)
+    if keep and again:
+        found.append((len(chunks(shapes[0][0])), sum(math.prod(shape) for shape in found[1:])))
+    return outline(found, leaves[0])
 
 
 def run_called(*leaves, call, keep):
     results = run_shapes(*leaves, call=call, keep=keep)
-    return calls.call("sequence", {**call.options(leaves), "keep": keep}, results, leaves)
+    options = {**call.options(leaves), "keep": keep, "again": call.keeps_states(leaves[0].shape[1])}
+    return calls.call("sequence", options, results, leaves)
 
 
 def run_generic(*leaves, call, keep):
@@ -179,9 +241,8 @@ def back_shapes(*arrays, call):
 
 
 def back_called(*arrays, call):
-    program = call.program(list(range(call.number)))[0]
-    kept = len(arrays) - call.number - program.results
-    options = {**call.options(arrays), "count": call.number, "kept": kept}
+    again = call.keeps_states(arrays[0].shape[1])
+    options = {**call.options(arrays[: call.number]), "number": call.number, "again": again}
     return calls.call("sequence_backward", options, back_shapes(*arrays, call=call), arrays)
 
 
@@ -194,10 +255,8 @@ def back_generic(*arrays, call):
         first, kept = forward(*args[:GRADIENTS])
         final = tree.unflatten(tree.flatten(first[1])[1], final)
         found = backward(kept, (swapped(outputs) if program.every else outputs, final))
-    others = tree.map(lambda _: SKIPPED, args[GRADIENTS : TREES[call.name]])
-    each = PROGRAMS[call.name].of((*found[:3], SKIPPED, SKIPPED, found[5], *others, *call.static))[1]
     empty = jnp.zeros(0, leaves[0].dtype)
-    first, *rest = [empty if x is None else x for x in each if x is not SKIPPED]
+    first, *rest = [empty if x is None else x for x in call.gradients((*found[:3], found[5]))]
     return [swapped(first), *rest]
 
 

@@ -64,13 +64,23 @@ class Session:
         who, what = Side(**side), Case(**case)
         framework = framework_of(who)
         small = ways(framework, who, what.tiny, mode)[way]
-        for _ in range(2):
-            small()
+        with all_loaded(who):
+            for _ in range(2):
+                small()
         data = tensors(framework, who, what, mode)  # belong to the user, and are there before
         meter = Meter(framework.release, framework.device_peak if on_gpu(who) else None)
         call = getattr(framework, mode)(make(who, what), *data)[way]
         call()  # compiles
         return {"peak_mb": meter.above_start(call)}
+
+
+def all_loaded(side: Side) -> contextlib.AbstractContextManager[None]:
+    """Within it, a tiny network loads what a large one of the side needs."""
+    if side.package != OURS or not side.framework.endswith("jax"):
+        return contextlib.nullcontext()
+    from benchmarks.comparing import ours
+
+    return ours.kernels_on_jax()
 
 
 def on_gpu(side: Side) -> bool:

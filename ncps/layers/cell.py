@@ -97,6 +97,10 @@ class Cell(Layer):
             timespan: the elapsed time, a scalar, where all steps and samples share it; else None.
         """
 
+    def constants_of_step(self, timespan: Tensor) -> Tree:
+        """The same for a single step of an elapsed time, a scalar or (B, 1)."""
+        return self.constants(timespan if len(timespan.shape) == 0 else None)
+
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """What the inputs (T, B, F) of many steps contribute to each, time first; nothing of the state."""
         return inputs
@@ -260,9 +264,7 @@ class HoistingCell(Cell):
             result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
             if result is not None:
                 return result
-        # For a single step, folding a common time into the weights costs more than it saves.
-        timespan = timespan if len(timespan.shape) else ops.reshape(timespan, (1, 1))
-        constants = self.constants(None)
+        constants = self.constants_of_step(timespan)
         packed = self.step(self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants)
         return self.readout(self.emit(packed), constants), self.unpack_state(packed)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ncps import activations, ops
 from ncps.initializers import GlorotUniform
-from ncps.layers.cell import Cell, HoistingCell, Tree
+from ncps.layers.cell import Cell, HoistingCell, Tree, zeros_beside
 from ncps.layers.containers import List
 from ncps.layers.dense import Dense, check_features
 from ncps.layers.layer import Activation, Shape, Tensor, check_rate, check_size
@@ -20,6 +20,7 @@ from ncps.wirings import Wiring
 STATE_ORDERS = ("neurons", "layers")
 # Linear maps of a mode, side by side in one matrix.
 HEADS = {"default": ("ff1", "ff2", "time_a", "time_b"), "no_gate": ("ff1", "ff2", "time_a", "time_b"), "pure": ("ff1",)}
+FOLDED_HEADS = 3  # where time_a and time_b have become one
 
 
 class CfCCell(HoistingCell):
@@ -171,6 +172,14 @@ class CfCCell(HoistingCell):
         (kernel, bias), *others = self.maps(timespan)
         return (kernel[: self.features], bias), kernel[self.features :], others
 
+    def constants_of_step(self, timespan: Tensor) -> Tree:
+        """Those of a single step, whose first map is one product of inputs and states.
+
+        The elapsed time is not folded into the weights: that would take longer than the step.
+        """
+        (kernel, bias), *others = self.maps(None)
+        return (None, bias), kernel, others
+
     def maps(self, timespan: Tensor | None) -> list[tuple[Tensor, Tensor]]:
         """Kernels and biases of the backbone and the heads; the mask and a common elapsed time are folded in."""
         maps = [(ops.convert_to_tensor(layer.kernel), ops.convert_to_tensor(layer.bias)) for layer in self.backbone]
@@ -198,8 +207,12 @@ class CfCCell(HoistingCell):
         return projected, self.dropout_factors(projected)
 
     def drive_of_step(self, inputs: Tensor, constants: Tree) -> Tree:
-        """What the inputs (B, F) contribute to one step."""
-        return self.drive(inputs, constants)
+        """The inputs, where the step does the first map as a whole."""
+        (kernel, bias), *_ = constants
+        if kernel is not None:
+            return super().drive_of_step(inputs, constants)
+        check_features(self, inputs, self.features)
+        return inputs, self.dropout_factors(zeros_beside(inputs, bias.shape[0])) if self.drops_out() else None
 
     def drops_out(self) -> bool:
         """Whether the backbone drops out."""
@@ -218,9 +231,12 @@ class CfCCell(HoistingCell):
 
     def heads(self, packed: Tensor, drive: Tree, constants: Tree) -> Tensor:
         """The heads side by side, before their activations."""
-        _, recurrent, others = constants
+        (of_inputs, first_bias), recurrent, others = constants
         z, factors = drive
-        z = z + ops.matmul(packed, recurrent)
+        if of_inputs is None:
+            z = ops.matmul(ops.concatenate([z, packed], axis=-1), recurrent) + first_bias
+        else:
+            z = z + ops.matmul(packed, recurrent)
         for i, (kernel, bias) in enumerate(others):
             z = activations.get(self.backbone_activation)(z)
             z = z if factors is None else z * factors[i]
@@ -228,13 +244,13 @@ class CfCCell(HoistingCell):
         return z
 
     def solution(self, heads: Tensor, timespan: Tensor) -> Tensor:
-        """The state that the heads describe; an elapsed time that is a scalar stands in their gate."""
+        """The state that the heads describe; where a common elapsed time is folded in, they have no rate."""
         n, activation = self.units, activations.get(self.head_activation)
         if self.mode == "pure":
             return self.A - self.A * ops.exp(-timespan * (ops.absolute(self.w_tau) + ops.absolute(heads))) * heads
         f, g = activation(heads[..., :n]), activation(heads[..., n : 2 * n])
-        gate = heads[..., 2 * n : 3 * n]
-        s = ops.sigmoid(gate if len(timespan.shape) == 0 else gate * timespan + heads[..., 3 * n :])
+        gate, folded = heads[..., 2 * n : 3 * n], heads.shape[-1] == FOLDED_HEADS * n
+        s = ops.sigmoid(gate if folded else gate * timespan + heads[..., 3 * n :])
         return f + s * g if self.mode == "no_gate" else f + s * (g - f)
 
     def effective_time_constants(self, packed: Tensor, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
@@ -351,14 +367,20 @@ class WiredCfCCell(WiredCell):
         first, *others = self.cells
         return [first.constants(timespan), *(cell.maps(timespan)[0] for cell in others)]
 
+    def constants_of_step(self, timespan: Tensor) -> Tree:
+        """Those of a single step, see `CfCCell`."""
+        first, *others = self.cells
+        return [first.constants_of_step(timespan), *(cell.maps(None)[0] for cell in others)]
+
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """What the inputs contribute to the first layer."""
         check_features(self, inputs, self.wiring.input_dim)
         return self.cells[0].drive(inputs, constants[0])
 
     def drive_of_step(self, inputs: Tensor, constants: Tree) -> Tree:
-        """What the inputs (B, F) contribute to the first layer in one step."""
-        return self.drive(inputs, constants)
+        """What the inputs contribute to the first layer in a single step."""
+        check_features(self, inputs, self.wiring.input_dim)
+        return self.cells[0].drive_of_step(inputs, constants[0])
 
     def step(self, packed: tuple[Tensor, ...], drive: Tree, timespan: Tensor, constants: Tree) -> tuple[Tensor, ...]:
         """The states of the layers, each driven by the new state of the one before."""

@@ -16,7 +16,7 @@ TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments that are trees of te
 
 def bindings():
     """The ops by name."""
-    if not (FRAMEWORK == "torch" or (FRAMEWORK == "numpy" and wanted())):
+    if not (FRAMEWORK == "torch" or (FRAMEWORK in ("jax", "numpy") and wanted())):
         return {}
     below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.sequences")
     return {name: on_tensors(name, getattr(below, name)) for name in TREES}

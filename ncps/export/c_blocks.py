@@ -206,8 +206,8 @@ def cfc(out: Writer, block: blocks.CfC, name: str) -> None:
 def wired_cfc(out: Writer, block: blocks.WiredCfC, name: str) -> None:
     """The layers of the wiring, each over the synapses that exist."""
     inputs, n = block.sizes.inputs, block.sizes.state
-    count = sum(int(layer.mask.sum()) for layer in block.layers)
     mode = block.layers[0].heads.mode
+    count = sum(int(np.split(layer.mask, len(HEADS[mode]), axis=1)[0].sum()) for layer in block.layers)
     comment = f"CfC: {n} neurons in {len(block.layers)} layers, {count} synapses, mode {mode}"
     with out.function(comment, CELL.format(name=name)):
         heads = max(len(layer.heads.bias) for layer in block.layers)
@@ -216,7 +216,11 @@ def wired_cfc(out: Writer, block: blocks.WiredCfC, name: str) -> None:
         for i, layer in enumerate(block.layers):
             wired_layer(out, layer, f"{name}_{i}", inputs)
         out.call("copy", "state", f"joined + {inputs}", n)
-        out.call("copy", "y", "state", block.sizes.outputs)
+        motors, first = block.motors, int(block.motors[0])
+        if np.array_equal(motors, first + np.arange(len(motors))):
+            out.call("copy", "y", f"state + {first}" if first else "state", len(motors))
+        else:
+            out.elements(len(motors), f"y[i] = state[{out.tables.whole(f'{name}_motor', motors)}[i]];")
 
 
 def join(out: Writer, inputs: int, n: int) -> None:
@@ -227,14 +231,18 @@ def join(out: Writer, inputs: int, n: int) -> None:
 
 def wired_layer(out: Writer, layer: blocks.WiredLayer, name: str, inputs: int) -> None:
     """The heads of one layer, and its new state in its place."""
-    n = len(layer.neurons)
-    target, source = np.nonzero(layer.mask.T)
-    fan_in = out.tables.whole(f"{name}_fan_in", layer.mask.sum(axis=0))
-    sources = out.tables.whole(f"{name}_source", layer.sources[source])
-    for place, head, kernel, bias in each_head(out, layer.heads, name):
+    n, known = len(layer.neurons), {}
+    masks = np.split(layer.mask, len(HEADS[layer.heads.mode]), axis=1)
+    for mask, (place, head, kernel, bias) in zip(masks, each_head(out, layer.heads, name), strict=True):
+        target, source = np.nonzero(mask.T)
+        key = mask.tobytes()
+        if key not in known:  # the gates may see more than the other heads
+            prefix = f"{name}_{head}" if known else name
+            tables = {"fan_in": mask.sum(axis=0), "source": layer.sources[source]}
+            known[key] = [out.tables.whole(f"{prefix}_{key}", values) for key, values in tables.items()]
         w = out.tables.weight(f"{name}_{head}_w", kernel[source, target])
         out.count(len(source))
-        out.call("wired", n, fan_in, sources, w.name, out.scale(w), bias, "joined", place)
+        out.call("wired", n, *known[key], w.name, out.scale(w), bias, "joined", place)
     solution(out, layer.heads, name, "after")
     out.elements(n, f"joined[{inputs} + {out.tables.whole(f'{name}_neuron', layer.neurons)}[i]] = after[i];")
 

@@ -12,7 +12,6 @@ from ncps import layers, ops, tree
 from ncps.backend import backend_scope
 from ncps.export import blocks
 from ncps.export.blocks import Array, Block, Chain, Sizes
-from ncps.layers.cfc import layer_masks
 from ncps.layers.layer import Layer, unbound
 from ncps.layers.symbols import Symbol
 from ncps.models import Functional, Model
@@ -271,12 +270,15 @@ def heads(layer: Any) -> blocks.Heads:
 
 def wired_cfc(layer: Any, sizes: Sizes) -> Block:
     """The layers of the wiring, each driven by the one before."""
-    neurons = [np.array(ids) for ids in layer.wiring.layers]
-    masks = layer_masks(layer.wiring, [ids.tolist() for ids in neurons], layer.fully_recurrent)
-    before = [np.arange(sizes.inputs), *(sizes.inputs + ids for ids in neurons[:-1])]
+    ids = np.concatenate(layer.wiring.layers)
+    places = np.arange(sizes.state) if layer.state_order == "layers" else ids
+    neurons = np.split(places, np.cumsum([cell.units for cell in layer.cells])[:-1])
+    before = [np.arange(sizes.inputs), *(sizes.inputs + own for own in neurons[:-1])]
     sources = [np.concatenate([drive, sizes.inputs + own]) for drive, own in zip(before, neurons, strict=True)]
+    masks = [array(cell, lambda cell=cell: cell._mask) != 0 for cell in layer.cells]
     each = zip(neurons, sources, masks, map(heads, layer.cells), strict=True)
-    return blocks.WiredCfC(sizes, [blocks.WiredLayer(*parts) for parts in each])
+    motors = places[np.argsort(ids)][: sizes.outputs]
+    return blocks.WiredCfC(sizes, [blocks.WiredLayer(*parts) for parts in each], motors)
 
 
 def mixed_memory(layer: Any, sizes: Sizes) -> Block:

@@ -231,7 +231,8 @@ def join(out: Writer, inputs: int, n: int) -> None:
 
 def wired_layer(out: Writer, layer: blocks.WiredLayer, name: str, inputs: int) -> None:
     """The heads of one layer, and its new state in its place."""
-    n, known = len(layer.neurons), {}
+    n = len(layer.neurons)
+    known: dict[bytes, list[str]] = {}
     masks = np.split(layer.mask, len(HEADS[layer.heads.mode]), axis=1)
     for mask, (place, head, kernel, bias) in zip(masks, each_head(out, layer.heads, name), strict=True):
         target, source = np.nonzero(mask.T)

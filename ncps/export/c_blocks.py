@@ -117,7 +117,7 @@ def ltc(out: Writer, block: blocks.LTC, name: str) -> None:
         tables = {key: out.tables.floats(f"{name}_{key}", values) for key, values in leak.items()}
         inner, outer = synapses(out, block.inner, name), synapses(out, block.sensory, f"{name}_sensory")
         out.vector(current=n, conductance=n, a=n, d=n, **vectors_of_solver(block))
-        x = mapped(out, block.input_mapping, f"{name}_input", block.sizes.inputs, "x")
+        x = mapped(out, block.input_mapping, f"{name}_input", block.sizes.inputs, "x") if outer else "x"
         out.call("copy", "current", tables["leak"], n)
         out.call("copy", "conductance", tables["gleak"], n)
         conduct(out, block.sensory, n, outer, x, "current", "conductance")
@@ -127,6 +127,8 @@ def ltc(out: Writer, block: blocks.LTC, name: str) -> None:
             out.call("copy", "d", "conductance", n)
             conduct(out, block.inner, n, inner, point, "a", "d")
 
+        if not outer:
+            out.emit("(void)x; /* no synapse begins at an input */")
         solve(out, block, rates, "d[i]", f"{tables['cm']}[i]")
         mapped(out, block.output_mapping, f"{name}_output", block.sizes.outputs, "state", "y")
 

@@ -24,7 +24,7 @@ from ncps.layers import (
     TimeDistributed,
     WiredCfCCell,
 )
-from ncps.wirings import NCP, AutoNCP, FullyConnected, Random
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
 
 ACTIVATIONS = tuple(name for name in NAMED if name != "exp")  # it has a model of its own, as it grows so fast
 WIRINGS = (
@@ -36,6 +36,15 @@ WIRINGS = (
 )
 MASK = np.random.default_rng(0).integers(0, 2, (4 + 6, 6))
 every = {"return_sequences": True}
+
+
+class Lonely(Wiring):
+    """One synapse, and neurons without any."""
+
+    def __init__(self, units):
+        super().__init__(units)
+        self.set_output_dim(2)
+        self.add_synapse(0, 1, -1)
 
 
 class Shuffled(AutoNCP):
@@ -57,6 +66,7 @@ def ltc_models():
     yield 4, lambda: LTC(AutoNCP(200, 20, sparsity_level=0.9), **every)
     yield 3, lambda: LTC(6, input_mapping=None, output_mapping=None, epsilon=0.0, **every)
     yield 3, lambda: LTC(6, input_mapping="linear", output_mapping="linear", **every)
+    yield 3, lambda: LTC(Lonely(5), **every)
     yield 3, lambda: LTC(AutoNCP(12, 3), implicit_param_constraints=True, **every)
 
 
@@ -64,6 +74,7 @@ def cfc_models():
     for mode in ("default", "no_gate", "pure"):
         for wiring in WIRINGS:
             yield 6, lambda m=mode, w=wiring: CfC(w(), mode=m, **every)
+        yield 3, lambda m=mode: CfC(Lonely(5), mode=m, fully_recurrent=False, **every)
         yield 6, lambda m=mode: CfC(AutoNCP(19, 4), mode=m, fully_recurrent=False, **every)
         for depth in (0, 1, 3):
             yield 5, lambda m=mode, d=depth: CfC(10, mode=m, backbone_layers=d, backbone_units=17, **every)
@@ -120,7 +131,7 @@ def made(make, features, seed, backend="numpy"):
 
 
 def moved(w, rng):
-    return 0.1 * (w.std() or 1) * rng.standard_normal(w.shape).astype(w.dtype)
+    return 0.1 * ((w.size and w.std()) or 1) * rng.standard_normal(w.shape).astype(w.dtype)
 
 
 def series(features, steps, seed, batch=None):

@@ -240,7 +240,7 @@ def wired_layer(out: Writer, layer: blocks.WiredLayer, name: str, inputs: int) -
         target, source = np.nonzero(mask.T)
         key = mask.tobytes()
         if key not in known:  # the gates may see more than the other heads
-            prefix = f"{name}_{head}" if known else name
+            prefix = f"{name}_gate" if known else name
             tables = {"fan_in": mask.sum(axis=0), "source": layer.sources[source]}
             known[key] = [out.tables.whole(f"{prefix}_{key}", values) for key, values in tables.items()]
         w = out.tables.weight(f"{name}_{head}_w", kernel[source, target])
@@ -255,7 +255,7 @@ def each_head(out: Writer, heads: blocks.Heads, name: str) -> Iterator[tuple[str
     names = HEADS[heads.mode]
     kernels, biases = np.split(heads.kernel, len(names), axis=1), np.split(heads.bias, len(names))
     for i, (head, kernel, bias) in enumerate(zip(names, kernels, biases, strict=True)):
-        yield f"heads + {i * len(bias)}", head, kernel, out.tables.floats(f"{name}_{head}_bias", bias)
+        yield f"heads + {i * len(bias)}" if i else "heads", head, kernel, out.tables.floats(f"{name}_{head}_bias", bias)
 
 
 def solution(out: Writer, heads: blocks.Heads, name: str, h: str) -> None:

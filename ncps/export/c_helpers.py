@@ -91,6 +91,7 @@ static void normalize(const float *x, const float *scale, const float *shift, fl
 }
 """),
     "copy": Helper("""
+/* to = from */
 static void copy(float *to, const float *from, int size)
 {
     for (int i = 0; i < size; ++i)
@@ -138,7 +139,8 @@ static void conduct(int neurons, const place *fan_in, const place *source, const
 {
     for (int i = 0, k = 0; i < neurons; ++i) {
         for (int n = (int)fan_in[i]; n > 0; --n, ++k) {
-            const float s = $w * sigmoid($sigma * (v[source[k]] - $mu));
+            const float drive = $sigma * (v[source[k]] - $mu);
+            const float s = $w * sigmoid(drive);
             current[i] += s * $erev;
             conductance[i] += s;
         }

@@ -147,7 +147,7 @@ class WiredLayer:
         neurons: (N,), their places in the state.
         sources: (F,), the places in [inputs, state] that the rows of the heads' kernel stand for. What the layers
             before compute in this step stands in the state already.
-        mask: (F, N), where there is a synapse.
+        mask: (F, heads N), where the heads' kernel has weights.
         heads: what they compute.
     """
 
@@ -159,10 +159,11 @@ class WiredLayer:
 
 @dataclass(frozen=True, eq=False)
 class WiredCfC(Block):
-    """See `ncps.layers.WiredCfCCell`. The outputs are the first neurons of the state."""
+    """See `ncps.layers.WiredCfCCell`; `motors` (M,) are the places of the outputs in the state."""
 
     kind = "cfc"
     layers: list[WiredLayer]
+    motors: Array
 
 
 @dataclass(frozen=True, eq=False)

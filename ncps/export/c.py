@@ -184,7 +184,8 @@ HEADER = string.Template("""\
  *
  * inputs: $inputs, outputs: $outputs
  * flash: $flash bytes of constant tables ($weights weights), and the instructions
- * RAM: $ram bytes of state, and $stack bytes of stack for the vectors of a step
+ * RAM: $ram bytes of state
+ * stack: $stack bytes for the vectors of a step, and the frames of its calls
  * a step: $products multiply-adds, $functions exponentials and hyperbolic tangents
  *
  *     ${name}_state state;
@@ -260,6 +261,10 @@ int main(void)
         ${name}_step(&state, input, timespan, output);
         for (int i = 0; i < ${upper}_OUTPUTS; ++i)
             printf("%.9g%c", (double)output[i], i + 1 < ${upper}_OUTPUTS ? ' ' : '\\n');
+    }
+    if (!feof(stdin)) {
+        fprintf(stderr, "expected numbers\\n");
+        return 1;
     }
     return 0;
 }

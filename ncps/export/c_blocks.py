@@ -117,7 +117,7 @@ def ltc(out: Writer, block: blocks.LTC, name: str) -> None:
         tables = {key: out.tables.floats(f"{name}_{key}", values) for key, values in leak.items()}
         inner, outer = synapses(out, block.inner, name), synapses(out, block.sensory, f"{name}_sensory")
         out.vector(current=n, conductance=n, a=n, d=n, **vectors_of_solver(block))
-        x = mapped(out, block.input_mapping, f"{name}_input", block.sizes.inputs, "x")
+        x = mapped(out, block.input_mapping, f"{name}_input", block.sizes.inputs, "x") if outer else "x"
         out.call("copy", "current", tables["leak"], n)
         out.call("copy", "conductance", tables["gleak"], n)
         conduct(out, block.sensory, n, outer, x, "current", "conductance")
@@ -127,6 +127,8 @@ def ltc(out: Writer, block: blocks.LTC, name: str) -> None:
             out.call("copy", "d", "conductance", n)
             conduct(out, block.inner, n, inner, point, "a", "d")
 
+        if not outer:
+            out.emit("(void)x; /* no synapse begins at an input */")
         solve(out, block, rates, "d[i]", f"{tables['cm']}[i]")
         mapped(out, block.output_mapping, f"{name}_output", block.sizes.outputs, "state", "y")
 
@@ -206,8 +208,8 @@ def cfc(out: Writer, block: blocks.CfC, name: str) -> None:
 def wired_cfc(out: Writer, block: blocks.WiredCfC, name: str) -> None:
     """The layers of the wiring, each over the synapses that exist."""
     inputs, n = block.sizes.inputs, block.sizes.state
-    count = sum(int(layer.mask.sum()) for layer in block.layers)
     mode = block.layers[0].heads.mode
+    count = sum(int(np.split(layer.mask, len(HEADS[mode]), axis=1)[0].sum()) for layer in block.layers)
     comment = f"CfC: {n} neurons in {len(block.layers)} layers, {count} synapses, mode {mode}"
     with out.function(comment, CELL.format(name=name)):
         heads = max(len(layer.heads.bias) for layer in block.layers)
@@ -216,7 +218,11 @@ def wired_cfc(out: Writer, block: blocks.WiredCfC, name: str) -> None:
         for i, layer in enumerate(block.layers):
             wired_layer(out, layer, f"{name}_{i}", inputs)
         out.call("copy", "state", f"joined + {inputs}", n)
-        out.call("copy", "y", "state", block.sizes.outputs)
+        motors, first = block.motors, int(block.motors[0])
+        if np.array_equal(motors, first + np.arange(len(motors))):
+            out.call("copy", "y", f"state + {first}" if first else "state", len(motors))
+        else:
+            out.elements(len(motors), f"y[i] = state[{out.tables.whole(f'{name}_motor', motors)}[i]];")
 
 
 def join(out: Writer, inputs: int, n: int) -> None:
@@ -228,13 +234,18 @@ def join(out: Writer, inputs: int, n: int) -> None:
 def wired_layer(out: Writer, layer: blocks.WiredLayer, name: str, inputs: int) -> None:
     """The heads of one layer, and its new state in its place."""
     n = len(layer.neurons)
-    target, source = np.nonzero(layer.mask.T)
-    fan_in = out.tables.whole(f"{name}_fan_in", layer.mask.sum(axis=0))
-    sources = out.tables.whole(f"{name}_source", layer.sources[source])
-    for place, head, kernel, bias in each_head(out, layer.heads, name):
+    known: dict[bytes, list[str]] = {}
+    masks = np.split(layer.mask, len(HEADS[layer.heads.mode]), axis=1)
+    for mask, (place, head, kernel, bias) in zip(masks, each_head(out, layer.heads, name), strict=True):
+        target, source = np.nonzero(mask.T)
+        key = mask.tobytes()
+        if key not in known:  # the gates may see more than the other heads
+            prefix = f"{name}_gate" if known else name
+            tables = {"fan_in": mask.sum(axis=0), "source": layer.sources[source]}
+            known[key] = [out.tables.whole(f"{prefix}_{key}", values) for key, values in tables.items()]
         w = out.tables.weight(f"{name}_{head}_w", kernel[source, target])
         out.count(len(source))
-        out.call("wired", n, fan_in, sources, w.name, out.scale(w), bias, "joined", place)
+        out.call("wired", n, *known[key], w.name, out.scale(w), bias, "joined", place)
     solution(out, layer.heads, name, "after")
     out.elements(n, f"joined[{inputs} + {out.tables.whole(f'{name}_neuron', layer.neurons)}[i]] = after[i];")
 
@@ -244,7 +255,7 @@ def each_head(out: Writer, heads: blocks.Heads, name: str) -> Iterator[tuple[str
     names = HEADS[heads.mode]
     kernels, biases = np.split(heads.kernel, len(names), axis=1), np.split(heads.bias, len(names))
     for i, (head, kernel, bias) in enumerate(zip(names, kernels, biases, strict=True)):
-        yield f"heads + {i * len(bias)}", head, kernel, out.tables.floats(f"{name}_{head}_bias", bias)
+        yield f"heads + {i * len(bias)}" if i else "heads", head, kernel, out.tables.floats(f"{name}_{head}_bias", bias)
 
 
 def solution(out: Writer, heads: blocks.Heads, name: str, h: str) -> None:

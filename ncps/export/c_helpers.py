@@ -52,6 +52,11 @@ static float sigmoid(float x)
         "apply_gelu",
         "0.5f * x[i] * (1.0f + tanhf(0.7978845608f * (x[i] + 0.044715f * x[i] * x[i] * x[i])))",
     ),
+    "apply_gelu_exact": elementwise(
+        "x times the normal distribution function",
+        "apply_gelu_exact",
+        "0.5f * x[i] * (1.0f + erff(0.7071067812f * x[i]))",
+    ),
     "apply_elu": elementwise("x, or exp(x) - 1 below 0", "apply_elu", "x[i] > 0.0f ? x[i] : expm1f(x[i])"),
     "apply_leaky_relu": elementwise("x, or 0.2 x below 0", "apply_leaky_relu", "x[i] < 0.0f ? 0.2f * x[i] : x[i]"),
     "apply_exp": elementwise("exp(x)", "apply_exp", "expf(x[i])"),
@@ -86,6 +91,7 @@ static void normalize(const float *x, const float *scale, const float *shift, fl
 }
 """),
     "copy": Helper("""
+/* to = from */
 static void copy(float *to, const float *from, int size)
 {
     for (int i = 0; i < size; ++i)
@@ -133,7 +139,8 @@ static void conduct(int neurons, const place *fan_in, const place *source, const
 {
     for (int i = 0, k = 0; i < neurons; ++i) {
         for (int n = (int)fan_in[i]; n > 0; --n, ++k) {
-            const float s = $w * sigmoid($sigma * (v[source[k]] - $mu));
+            const float drive = $sigma * (v[source[k]] - $mu);
+            const float s = $w * sigmoid(drive);
             current[i] += s * $erev;
             conductance[i] += s;
         }

@@ -10,10 +10,9 @@ import numpy as np
 
 from ncps import layers, ops, tree
 from ncps.backend import backend_scope
-from ncps.export import blocks
+from ncps.export import blocks, keras_layers
 from ncps.export.blocks import Array, Block, Chain, Sizes
-from ncps.layers.cfc import layer_masks
-from ncps.layers.layer import Layer, unbound
+from ncps.export.equations import known_form
 from ncps.layers.symbols import Symbol
 from ncps.models import Functional, Model
 from ncps.models.functional import read
@@ -44,7 +43,7 @@ def network_of(model: Any) -> Network:
     """The blocks of a built model.
 
     Args:
-        model: a layer, a cell or a model of any backend, or a `keras.Sequential`.
+        model: a layer, a cell or a model of any backend, or a model of Keras that is a chain of layers.
 
     Raises:
         TypeError: it is none, or one of its layers has no exported form.
@@ -56,30 +55,30 @@ def network_of(model: Any) -> Network:
         Sizes(inputs=3, outputs=8, state=8)
     """
     for weight in weights_of(model):  # raises if it is not built
-        if not np.isfinite(weight.owner.read_weight(weight.name).astype(np.float32)).all():
-            raise ValueError(
-                f"Expected finite weights that float32 holds. Received: {weight.path} of {type(model).__name__} "
-                "with NaN or infinity. Train it again with a smaller learning rate, or load a good file."
-            )
+        check_finite(weight.owner.read_weight(weight.name), model, weight.path)
     name = str(getattr(model, "name", None) or type(model).__name__)
-    model = on_numpy(model)
     steps = list(steps_of(model))
     found = [block for layer in steps for block in blocks_of(layer)]
     if not found:
         raise ValueError(f"Expected layers that compute something. Received: {name}, without any")
-    last = next((layer for layer in reversed(steps) if isinstance(layer, layers.RNN)), None)
+    last = next((layer for layer in reversed(steps) if hasattr(layer, "return_sequences")), None)
     every = last is None or last.return_sequences
     return Network(name, Chain(sizes_of_chain(found), found), every)
 
 
-def on_numpy(model: Any) -> Any:
-    """Keras' own models as ours, whose layers can be called with symbols; all others as they are."""
-    if isinstance(model, Layer) and (model.bound_to != "keras" or not isinstance(model, Model)):
-        return model
-    for layer in getattr(model, "layers", ()):
-        if not isinstance(layer, Layer):
-            raise no_form(layer, "Use the layer of ncps.layers in its place")
-    return convert(model, "numpy")
+def check_finite(values: Array, model: Any, path: str) -> None:
+    """Raises unless float32 holds all values of a weight.
+
+    Raises:
+        ValueError: it does not.
+    """
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.asarray(values).astype(np.float32)).all()
+    if not finite:
+        raise ValueError(
+            f"Expected finite weights that float32 holds. Received: {path} of {type(model).__name__} with NaN or "
+            "infinity. Train it again with a smaller learning rate, or load a good file."
+        )
 
 
 def sizes_of_chain(chain: list[Block]) -> Sizes:
@@ -92,11 +91,18 @@ def sizes_of_chain(chain: list[Block]) -> Sizes:
 
 def steps_of(layer: Any) -> Iterator[Any]:
     """The layers that are no models, in the order in which a model calls them."""
-    if not isinstance(layer, Model):
+    if keras_layers.is_model(layer):
+        try:
+            inner = keras_layers.layers_in_line(layer)
+        except ValueError as error:
+            raise in_one_line(layer, str(error)) from None
+    elif isinstance(layer, Model):
+        inner = layers_called_by(layer)
+    else:
         yield layer
         return
-    for inner in layers_called_by(layer):
-        yield from steps_of(inner)
+    for each in inner:
+        yield from steps_of(each)
 
 
 def layers_called_by(model: Any) -> list[Any]:
@@ -105,6 +111,8 @@ def layers_called_by(model: Any) -> list[Any]:
     Raises:
         ValueError: it does something else as well, or its graph branches.
     """
+    if model.bound_to == "keras":  # whose layers take no symbols but its own
+        model = convert(model, "numpy")
     try:
         with model.scope():
             found = model.call(symbols_for(model))
@@ -147,14 +155,15 @@ def blocks_of(layer: Any) -> list[Block]:
     Raises:
         TypeError: it has no exported form.
     """
-    lower = LAYERS.get(unbound(type(layer)))
-    if isinstance(layer, layers.RNN):
-        lower = sequence
-    elif isinstance(layer, layers.Cell):
-        lower = cell
+    if isinstance(layer, layers.Cell):
+        return cell(layer)
+    lower = KERAS_LAYERS.get(type(layer).__name__) if keras_layers.is_of_keras(layer) else known_form(layer, LAYERS)
     if lower is None:
         raise no_form(layer, "Leave it out of what is exported, or compute it around the exported code")
-    return lower(layer)
+    try:
+        return lower(layer)
+    except keras_layers.OtherwiseError as error:
+        raise no_form(layer, "Take a layer of ncps.layers in its place", f", {error.args[0]}") from None
 
 
 def no_form(layer: Any, way_out: str, what: str = "") -> TypeError:
@@ -172,9 +181,17 @@ def sequence(layer: Any) -> list[Block]:
         raise no_form(
             layer, "A stream has no end to begin with: train with go_backwards=False", ", which runs backwards"
         )
-    if unbound(type(layer)).call is not layers.RNN.call:
-        raise no_form(layer, "Export a layer whose call is that of ncps.layers.RNN", ", with a call of its own")
-    return cell(layer.cell)
+    return [*cell(layer.cell), *projected(layer)]
+
+
+def projected(layer: Any) -> list[Block]:
+    """The linear map that `ncps.torch.CfC` may have on top, torch's own, with its kernel turned."""
+    if getattr(layer, "proj_size", None) is None:
+        return []
+    kernel, bias = (np.asarray(x.detach().cpu(), np.float32) for x in (layer.fc.weight.T, layer.fc.bias))
+    check_finite(kernel, layer, "fc.weight")
+    check_finite(bias, layer, "fc.bias")
+    return [blocks.Affine(Sizes(*kernel.shape), kernel, bias)]
 
 
 def dense(layer: Any) -> list[Block]:
@@ -216,7 +233,7 @@ def time_distributed(layer: Any) -> list[Block]:
 
 def cell(layer: Any) -> list[Block]:
     """The block of a cell."""
-    lower = CELLS.get(unbound(type(layer)))
+    lower = known_form(layer, CELLS)
     if lower is None:
         raise no_form(layer, "Train one of these in its place, or export for a machine with Python by ncps.saving")
     output, states = tree.flatten(layer.output_size)[0], tree.flatten(layer.state_size)[0]
@@ -271,12 +288,15 @@ def heads(layer: Any) -> blocks.Heads:
 
 def wired_cfc(layer: Any, sizes: Sizes) -> Block:
     """The layers of the wiring, each driven by the one before."""
-    neurons = [np.array(ids) for ids in layer.wiring.layers]
-    masks = layer_masks(layer.wiring, [ids.tolist() for ids in neurons], layer.fully_recurrent)
-    before = [np.arange(sizes.inputs), *(sizes.inputs + ids for ids in neurons[:-1])]
+    ids = np.concatenate(layer.wiring.layers)
+    places = np.arange(sizes.state) if layer.state_order == "layers" else ids
+    neurons = np.split(places, np.cumsum([cell.units for cell in layer.cells])[:-1])
+    before = [np.arange(sizes.inputs), *(sizes.inputs + own for own in neurons[:-1])]
     sources = [np.concatenate([drive, sizes.inputs + own]) for drive, own in zip(before, neurons, strict=True)]
+    masks = [array(cell, partial(getattr, cell, "_mask")) != 0 for cell in layer.cells]
     each = zip(neurons, sources, masks, map(heads, layer.cells), strict=True)
-    return blocks.WiredCfC(sizes, [blocks.WiredLayer(*parts) for parts in each])
+    motors = places[np.argsort(ids)][: sizes.outputs]
+    return blocks.WiredCfC(sizes, [blocks.WiredLayer(*parts) for parts in each], motors)
 
 
 def mixed_memory(layer: Any, sizes: Sizes) -> Block:
@@ -323,6 +343,7 @@ LAYERS: dict[Any, Callable[[Any], list[Block]]] = {
     layers.Dropout: dropout,
     layers.LayerNormalization: normalize,
     layers.TimeDistributed: time_distributed,
+    layers.RNN: sequence,
 }
 CELLS: dict[Any, Callable[[Any, Sizes], Block]] = {
     layers.LTCCell: ltc,
@@ -333,3 +354,4 @@ CELLS: dict[Any, Callable[[Any, Sizes], Block]] = {
     layers.MixedMemoryCell: mixed_memory,
     layers.StackedRNNCells: stacked,
 }
+KERAS_LAYERS = keras_layers.BLOCKS | {"RNN": sequence, "TimeDistributed": time_distributed}  # by name: none is imported

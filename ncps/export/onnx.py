@@ -53,5 +53,12 @@ def to_onnx(model: Any, path: str | os.PathLike[str], kind: str = STEP) -> Path:
         from ncps.export.onnx_model import content
     except ImportError as error:
         raise ImportError('to_onnx needs the package onnx. Install it with: pip install "ncps[export]"') from error
-    write_atomically(Path(path), content(network_of(model), kind))
-    return Path(path)
+    network, path = network_of(model), Path(path)
+    try:
+        write_atomically(path, content(network, kind))
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"Expected the path of a file in a folder that is there. Received: {path} ({error.strerror or error})",
+        ) from error
+    return path

@@ -21,6 +21,12 @@ def gelu(graph: Graph, x: str) -> str:
     return graph.add("Mul", graph.add("Mul", x, 0.5), graph.add("Add", inner, 1.0))
 
 
+def gelu_exact(graph: Graph, x: str) -> str:
+    """0.5 x (1 + erf(x / √2))."""
+    inner = graph.add("Erf", graph.add("Mul", x, np.sqrt(0.5)))
+    return graph.add("Mul", graph.add("Mul", x, 0.5), graph.add("Add", inner, 1.0))
+
+
 ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "linear": lambda graph, x: x,
     "relu": lambda graph, x: graph.add("Relu", x),
@@ -30,6 +36,7 @@ ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "softplus": lambda graph, x: graph.add("Softplus", x),
     "silu": lambda graph, x: graph.add("Mul", x, graph.add("Sigmoid", x)),
     "gelu": gelu,
+    "gelu_exact": gelu_exact,
     "elu": lambda graph, x: graph.add("Elu", x, alpha=1.0),
     "leaky_relu": lambda graph, x: graph.add("LeakyRelu", x, alpha=0.2),
     "exp": lambda graph, x: graph.add("Exp", x),
@@ -200,7 +207,7 @@ def wired_cfc(graph: Graph, block: blocks.WiredCfC, x: str, state: str, timespan
         places[inputs + layer.neurons] = width + np.arange(len(layer.neurons))
         joined = graph.add("Gather", after, places, axis=1)
     state = graph.add("Slice", joined, [inputs], [width], [1])
-    return Stepped(graph.add("Slice", state, [0], [block.sizes.outputs], [1]), state)
+    return Stepped(graph.add("Gather", state, block.motors, axis=1), state)
 
 
 def solution(graph: Graph, heads: blocks.Heads, z: str, timespan: str) -> str:

@@ -8,6 +8,13 @@ import numpy as np
 from ncps.export import to_c
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic")
+OURS = (
+    "-Wconversion",
+    "-Wdouble-promotion",
+    "-Wshadow",
+    "-Wvla",
+    "-Wcast-qual",
+)  # of exported code, if not of the driver
 DRIVER = """
 #include <stdio.h>
 #include <stdlib.h>

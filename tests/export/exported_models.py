@@ -3,6 +3,7 @@
 import numpy as np
 
 import ncps
+from ncps.activations import NAMED
 from ncps.backend import backend_scope
 from ncps.layers import (
     CTRNN,
@@ -23,11 +24,9 @@ from ncps.layers import (
     TimeDistributed,
     WiredCfCCell,
 )
-from ncps.wirings import NCP, AutoNCP, FullyConnected, Random
+from ncps.wirings import NCP, AutoNCP, FullyConnected, Random, Wiring
 
-ACTIVATIONS = (
-    "linear", "relu", "sigmoid", "tanh", "lecun_tanh", "softplus", "silu", "gelu", "elu", "leaky_relu", "softmax",
-)  # fmt: skip
+ACTIVATIONS = tuple(name for name in NAMED if name != "exp")  # it has a model of its own, as it grows so fast
 WIRINGS = (
     lambda: AutoNCP(19, 4),
     lambda: NCP(12, 6, 2, 4, 3, 4, 3, seed=7),
@@ -35,7 +34,26 @@ WIRINGS = (
     lambda: FullyConnected(9, 3, self_connections=False),
     lambda: AutoNCP(64, 8, sparsity_level=0.7),
 )
+MASK = np.random.default_rng(0).integers(0, 2, (4 + 6, 6))
 every = {"return_sequences": True}
+
+
+class Lonely(Wiring):
+    """One synapse, and neurons without any."""
+
+    def __init__(self, units):
+        super().__init__(units)
+        self.set_output_dim(2)
+        self.add_synapse(0, 1, -1)
+
+
+class Shuffled(AutoNCP):
+    """A wiring whose motor neurons are not in order among those of the last layer."""
+
+    @property
+    def layers(self):
+        *others, last = super().layers
+        return [*others, last[::-1]]
 
 
 def ltc_models():
@@ -48,6 +66,7 @@ def ltc_models():
     yield 4, lambda: LTC(AutoNCP(200, 20, sparsity_level=0.9), **every)
     yield 3, lambda: LTC(6, input_mapping=None, output_mapping=None, epsilon=0.0, **every)
     yield 3, lambda: LTC(6, input_mapping="linear", output_mapping="linear", **every)
+    yield 3, lambda: LTC(Lonely(5), **every)
     yield 3, lambda: LTC(AutoNCP(12, 3), implicit_param_constraints=True, **every)
 
 
@@ -55,6 +74,7 @@ def cfc_models():
     for mode in ("default", "no_gate", "pure"):
         for wiring in WIRINGS:
             yield 6, lambda m=mode, w=wiring: CfC(w(), mode=m, **every)
+        yield 3, lambda m=mode: CfC(Lonely(5), mode=m, fully_recurrent=False, **every)
         yield 6, lambda m=mode: CfC(AutoNCP(19, 4), mode=m, fully_recurrent=False, **every)
         for depth in (0, 1, 3):
             yield 5, lambda m=mode, d=depth: CfC(10, mode=m, backbone_layers=d, backbone_units=17, **every)
@@ -64,6 +84,11 @@ def cfc_models():
     yield 1, lambda: CfC(1, backbone_units=1, **every)
     yield 9, lambda: CfC(200, **every)
     yield 300, lambda: CfC(AutoNCP(40, 4), **every)  # places above 255
+    for order in ("neurons", "layers"):
+        yield 5, lambda o=order: CfC(Shuffled(12, 4), state_order=o, masked_gates=False, **every)
+    yield 5, lambda: CfC(AutoNCP(12, 3), mode="no_gate", masked_gates=False, fully_recurrent=False, **every)
+    for gates in (True, False):
+        yield 4, lambda g=gates: CfC(6, backbone_layers=0, sparsity_mask=MASK, masked_gates=g, **every)
 
 
 def ode_models():
@@ -77,7 +102,9 @@ def nested_models():
     for to in ("input", "state"):
         yield 5, lambda t=to: MixedMemory(CfCCell(8, backbone_units=6), memory_to=t, **every)
         yield 5, lambda t=to: MixedMemory(LTCCell(AutoNCP(10, 3)), memory_to=t, **every)
-        yield 5, lambda t=to: MixedMemory(WiredCfCCell(AutoNCP(10, 3)), memory_to=t, **every)
+        for order in ("neurons", "layers"):
+            cell = {"state_order": order, "masked_gates": order == "neurons"}
+            yield 5, lambda t=to, c=cell: MixedMemory(WiredCfCCell(AutoNCP(10, 3), **c), memory_to=t, **every)
         yield 5, lambda t=to: MixedMemory(MixedMemoryCell(CTRNNCell(4)), memory_to=t, **every)
     yield 4, lambda: RNN(StackedRNNCells([CfCCell(7, backbone_units=5), LTCCell(4), CTRNNCell(3)]), **every)
     yield 4, lambda: RNN(MixedMemoryCell(StackedRNNCells([CTRNNCell(5), LTCCell(4)])), **every)
@@ -104,7 +131,7 @@ def made(make, features, seed, backend="numpy"):
 
 
 def moved(w, rng):
-    return 0.1 * (w.std() or 1) * rng.standard_normal(w.shape).astype(w.dtype)
+    return 0.1 * ((w.size and w.std()) or 1) * rng.standard_normal(w.shape).astype(w.dtype)
 
 
 def series(features, steps, seed, batch=None):

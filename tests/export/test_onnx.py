@@ -102,8 +102,9 @@ def test_an_unknown_kind(tmp_path):
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "model.onnx").mkdir()
-    with pytest.raises(OSError, match=r"model\.onnx"):
-        to_onnx(CfC(3, input_size=2), tmp_path / "model.onnx")
+    for path in (tmp_path / "model.onnx", tmp_path / "missing" / "model.onnx"):
+        with pytest.raises(OSError, match=r"Expected the path of a file .* Received: .*model\.onnx"):
+            to_onnx(CfC(3, input_size=2), path)
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 

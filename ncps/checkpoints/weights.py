@@ -83,7 +83,7 @@ def from_old(layer: Any, arrays: Mapping[str, Array], dialect: Dialect = TORCH) 
 
 def faults_of(expected: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any]) -> list[str]:
     """Where arrays are not one of the right shape for every name."""
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    shapes = {name: tuple(getattr(array, "shape", ())) for name, array in arrays.items()}
     faults = [f"missing: {name} {shape}" for name, shape in expected.items() if name not in shapes]
     faults += [f"unexpected: {name} {shape}" for name, shape in shapes.items() if name not in expected]
     return faults + [

@@ -150,6 +150,14 @@ def test_compiles_as_a_whole(name):
     torch.testing.assert_close(compiled(x, None, times)[0], model(x, None, times)[0])
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace.*:DeprecationWarning")
+def test_traces(model):
+    traced, x = torch.jit.trace(model, inputs(2, 4, 3)), 2 * inputs(2, 4, 3)
+    torch.testing.assert_close(traced(x), model(x))
+    traced(x)[0].sum().backward()
+    assert all(p.grad is not None for p in traced.parameters())
+
+
 def test_copies(model):
     x = inputs(2, 4, 3)
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):

@@ -112,7 +112,7 @@ def other_synapses(name: str, mask: Array, given: Array) -> list[str]:
 def warn_of_negative(layer: Any, arrays: Mapping[str, Array]) -> None:
     """Warns if explicit weights of an LTC are negative: 1.0.1 used them as they were."""
     cell = next((cell for cell, *_ in parts_of(layer, TORCH) if isinstance(cell, LTCCell)), None)
-    if cell is None or cell.implicit_param_constraints:
+    if cell is None or cell.implicit_param_constraints or not cell.always_constrained:
         return
     names = [path for path, x in arrays.items() if path.split("/")[-1] in cell.non_negative and np.any(x < 0)]
     if names:

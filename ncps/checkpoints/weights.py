@@ -83,7 +83,7 @@ def from_old(layer: Any, arrays: Mapping[str, Array], dialect: Dialect = TORCH) 
 
 def faults_of(expected: Mapping[str, tuple[int, ...]], arrays: Mapping[str, Any]) -> list[str]:
     """Where arrays are not one of the right shape for every name."""
-    shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+    shapes = {name: tuple(getattr(array, "shape", ())) for name, array in arrays.items()}
     faults = [f"missing: {name} {shape}" for name, shape in expected.items() if name not in shapes]
     faults += [f"unexpected: {name} {shape}" for name, shape in shapes.items() if name not in expected]
     return faults + [
@@ -112,7 +112,7 @@ def other_synapses(name: str, mask: Array, given: Array) -> list[str]:
 def warn_of_negative(layer: Any, arrays: Mapping[str, Array]) -> None:
     """Warns if explicit weights of an LTC are negative: 1.0.1 used them as they were."""
     cell = next((cell for cell, *_ in parts_of(layer, TORCH) if isinstance(cell, LTCCell)), None)
-    if cell is None or cell.implicit_param_constraints:
+    if cell is None or cell.implicit_param_constraints or not cell.always_constrained:
         return
     names = [path for path, x in arrays.items() if path.split("/")[-1] in cell.non_negative and np.any(x < 0)]
     if names:

@@ -88,6 +88,7 @@ class Layer(metaclass=LayerMeta):
         compute_output_shape: Callable[..., Any]
         __call__: Callable[..., Any]
 
+    always_constrained = True  # else a constrained weight counts as it is until `apply_weight_constraints`
     takes_seed = True  # containers do not: their number would differ between backends
 
     def __init__(
@@ -364,7 +365,7 @@ class Layer(metaclass=LayerMeta):
         """One of the layer's own weights, as the layer uses it."""
         with self.scope():
             value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
-        return np.maximum(value, 0) if name in self._non_negative else value
+        return np.maximum(value, 0) if name in self._non_negative and self.always_constrained else value
 
     def visible(self, *tensors: Tensor) -> list[np.ndarray] | None:
         """Their values; None under a compiler or a transformation that hides them."""
@@ -376,10 +377,10 @@ class Layer(metaclass=LayerMeta):
             return None
 
     def apply_weight_constraints(self) -> None:
-        """Writes max(weight, 0) into constrained weights; the outputs do not change."""
+        """Writes max(weight, 0) into constrained weights; the outputs do not change where that is what counted."""
         for weight in self.walk():
             if weight.name in weight.owner._non_negative:
-                weight.owner.write_weight(weight.variable, weight.owner.read_weight(weight.name))
+                weight.owner.write_weight(weight.variable, np.maximum(weight.owner.read_weight(weight.name), 0))
 
     def count_params(self, dense: bool = False) -> int:
         """Number of parameters, trained or not.

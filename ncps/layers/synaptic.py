@@ -144,7 +144,9 @@ class SynapticCell(WiredCell, ODECell):
     def positive(self, name: str) -> Tensor:
         """The value that counts of a weight that must not be negative."""
         weight = getattr(self, name)
-        return ops.softplus(weight) if self.implicit_param_constraints else ops.non_negative(weight)
+        if self.implicit_param_constraints:
+            return ops.softplus(weight)
+        return ops.non_negative(weight) if self.always_constrained else ops.convert_to_tensor(weight)
 
     # -- what the steps use
 

@@ -57,6 +57,14 @@ class LoadsOld(torch.nn.Module):
         state_dict.update({prefix + name: x for name, x in taken.items()})
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_layer_index" not in state:
+            raise RuntimeError(
+                f"Expected a {type(self).__name__} of this version. Received: one that was pickled by ncps 1.0.1. Save "
+                "its weights there, torch.save(module.state_dict(), path), and load them here with load_state_dict."
+            )
+        super().__setstate__(state)
+
 
 def old_names(module: Any) -> set[str]:
     """The names of its weights in ncps 1.0.1, none where that does not compute the same."""

@@ -23,7 +23,7 @@ class LTC(Sizes, Sequence):
         output_mapping: the same.
         ode_unfolds: solver steps in one time step.
         epsilon: added to the conductances.
-        implicit_param_constraints: softplus instead of max(weight, 0).
+        implicit_param_constraints: see `LTCCell`.
         memory_to: ``"state"``, the memory replaces the neurons' state, or ``"input"`` as in the paper.
         options: of `ncps.layers.LTCCell`: `solver`, `initialization_ranges`.
 

@@ -20,8 +20,8 @@ class LTCCell(LoadsOld, Sizes, bind(layers.LTCCell, "torch")):
         output_mapping: the same.
         ode_unfolds: solver steps in one time step.
         epsilon: added to the conductances.
-        implicit_param_constraints: softplus instead of max(weight, 0), which counts whether or not
-            `apply_weight_constraints` was called.
+        implicit_param_constraints: conductances and capacitances are the softplus of the weights, else the weights as
+            they are, also below 0: call `apply_weight_constraints()` after each step of an optimizer.
         options: of `ncps.layers.LTCCell`: `solver`, `initialization_ranges`.
 
     Raises:
@@ -38,6 +38,7 @@ class LTCCell(LoadsOld, Sizes, bind(layers.LTCCell, "torch")):
     """
 
     sequence_op = layers.LTCCell.sequence_op  # the equation is the same
+    always_constrained = False  # a checkpoint with weights below 0 computes what it did
 
     def __init__(
         self,

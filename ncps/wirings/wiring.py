@@ -508,6 +508,11 @@ class Wiring(Configured):
         self._sensory().lock()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_is_frozen" not in state:
+            raise TypeError(
+                f"Expected a {type(self).__name__} of this version. Received: one that was pickled by ncps 1.0.1. Make "
+                "it anew with the same arguments. Of a pickled torch module, save the state_dict() with 1.0.1 instead."
+            )
         vars(self).update(state)
         if self._is_frozen:  # copies and pickles of arrays are writable
             self._lock()

@@ -127,7 +127,7 @@ def test_constraints():
     before, _ = rnn(inputs(2, 4, 3))
     rnn.rnn_cell.apply_weight_constraints()
     assert rnn.rnn_cell.w.min() == 0
-    assert torch.equal(rnn(inputs(2, 4, 3))[0], before)
+    assert not torch.equal(rnn(inputs(2, 4, 3))[0], before)  # as in 1.0.1, which used them as they were
 
 
 # ---- what 1.0.1 could not do
@@ -148,6 +148,14 @@ def test_compiles_as_a_whole(name):
     model, x, times = MODELS[name](), inputs(2, 4, 3), torch.rand(2, 4)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     torch.testing.assert_close(compiled(x, None, times)[0], model(x, None, times)[0])
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:.*torch.jit.trace.*:DeprecationWarning")
+def test_traces(model):
+    traced, x = torch.jit.trace(model, inputs(2, 4, 3)), 2 * inputs(2, 4, 3)
+    torch.testing.assert_close(traced(x), model(x))
+    traced(x)[0].sum().backward()
+    assert all(p.grad is not None for p in traced.parameters())
 
 
 def test_copies(model):
@@ -276,7 +284,26 @@ def test_negative_conductances_are_told():
     state_dict = ncps.export_torch(LTC(3, 4, implicit_param_constraints=False))
     state_dict["rnn_cell.w"] -= 0.5
     with pytest.warns(UserWarning, match=r"cell/w have negative values, which count as 0 here"):
-        LTC(3, 4, implicit_param_constraints=False).load_state_dict(state_dict)
+        ncps.import_torch(state_dict, implicit_param_constraints=False)
+    kept = LTC(3, 4, implicit_param_constraints=False)
+    kept.load_state_dict(state_dict)  # of 1.0.1, whose numbers test_torch_parity compares
+    torch.testing.assert_close(ncps.export_torch(kept)["rnn_cell.w"], state_dict["rnn_cell.w"])
+
+
+def test_state_dicts_within_checkpoints_and_of_this_version():
+    model = LTC(3, 4)
+    with pytest.raises(RuntimeError, match=r"unexpected: state_dict \(\); unexpected: epoch \(\)"):
+        model.load_state_dict({"state_dict": model.state_dict(), "epoch": 3})
+    with pytest.raises(ValueError, match=r"a state dict of this version. Load it.*export_torch"):
+        ncps.import_torch(model.state_dict())
+
+
+def test_modules_pickled_by_1_0_1_are_told():
+    cell = LTC(3, 4).rnn_cell
+    old = torch.nn.Module()  # as it stood in a pickle
+    old._params = {"gleak": torch.ones(4)}
+    with pytest.raises(RuntimeError, match=r"pickled by ncps 1.0.1.*state_dict"):
+        cell.__setstate__(vars(old))
 
 
 def test_what_1_0_1_does_not_have():

@@ -109,8 +109,8 @@ def test_weights_go_back(theirs):
 def test_generic_layers_of_other_backends_compute_the_same(theirs):
     for (case, parts), answer, _ in theirs[::5]:
         arguments, given = case["arguments"], parts["given"]
-        if case["kind"].endswith("Cell") or not arguments["batch_first"] or "h" in given:
-            continue
+        if case["kind"].endswith("Cell") or not arguments["batch_first"] or "h" in given or case["explicit"]:
+            continue  # explicit weights below 0 count as 0 there
         known = ("return_sequences", "epsilon", "implicit_param_constraints", "backbone_dropout")
         options = {name: arguments[name] for name in known if name in arguments}
         options |= {"unfolds": arguments["ode_unfolds"]} if case["kind"] == "LTC" else {"mode": arguments["mode"]}

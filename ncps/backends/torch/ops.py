@@ -411,6 +411,7 @@ def sums_as_bags(data, ids):
         and data.ndim == 2
         and type(ids) is torch.Tensor
         and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
         and not (torch.is_grad_enabled() and data.requires_grad)
         and not torch._C._are_functorch_transforms_active()
     )
@@ -671,7 +672,7 @@ def custom_gradient(function, forward, backward):
 def by_hand(function, forward, backward, again):
     # `again` is a pair of forward and backward that can be differentiated, where these cannot.
     def op(*args):
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or torch.jit.is_tracing():  # which records the run and differentiates that
             return function(*args)
         leaves, structure = tree.flatten(args)
         call = ByHandCall(forward, backward, again, structure)

@@ -155,9 +155,10 @@ def fused(name):
 
     def op(*args):
         program, given = PROGRAMS[name].of(args)
-        if not (FAST and usable(given) and program.exists()):
+        tracing = torch.jit.is_tracing()  # which knows neither lists in operators nor functions with a backward pass
+        if tracing or not (FAST and usable(given) and program.exists()):
             # The compiler differentiates the run itself: it refuses loops that keep what a backward pass by hand needs.
-            if torch.compiler.is_compiling():
+            if tracing or torch.compiler.is_compiling():
                 return FUNCTIONS[name](args)[0](*args[: STATIC[name]])
             return COMPOSITES[name](*args)
         if not torch.is_grad_enabled() and are_plain(given):

@@ -95,6 +95,12 @@ def test_both_directions(make):
     assert model(inputs(4, 6, 3)).shape == (4, 1)
 
 
+def test_videos_frame_by_frame(make):
+    layer, x = make(), inputs(2, 3, 6, 3)
+    outputs = numbers(keras.layers.TimeDistributed(layer)(x))
+    np.testing.assert_allclose(outputs[:, 1], numbers(layer(x[:, 1])), atol=1e-6)
+
+
 CELLS = {
     "LTCCell": lambda: LTCCell(FullyConnected(5, 2)),
     "CfCCell": lambda: CfCCell(5, backbone_dropout=0.0),

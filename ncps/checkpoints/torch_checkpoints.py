@@ -131,8 +131,7 @@ def prefix_of(arrays: Mapping[str, Array]) -> str:
     ends = {name.rpartition(".")[2] for name in arrays}
     if "heads_kernel" in ends or ("gleak" in ends and not ends & {"sparsity_mask", "sensory_sparsity_mask"}):
         raise ValueError(
-            "Expected the state dict of an LTC or CfC of ncps 1.0.1. Received: a state dict of this version. Load it "
-            "with load_state_dict, and give import_torch what export_torch(layer) returns."
+            "Expected a state dict of ncps 1.0.1. Received: one of this version. Use load_state_dict, or export_torch."
         )
     for prefix in (CELL, ""):
         if any(prefix + name in arrays for name in TELLING):

@@ -30,7 +30,7 @@ class Cell:
     def __call__(self, inputs: Any, states: Any = None, *args: Any, **options: Any) -> Any:
         """The output and a list of states; `inputs` (B, F), or a pair with elapsed times (B,) or (B, 1)."""
         if isinstance(inputs, (tuple, list)):
-            inputs, options["timespan"] = inputs
+            inputs, options["timespan"] = pair(inputs)
         states = [states] if hasattr(states, "shape") else states
         return super().__call__(inputs, states, *args, **options)
 
@@ -68,6 +68,17 @@ class Cell:
         set_weights(own, arrays, "the file")
 
 
+def pair(inputs: Any) -> tuple[Any, Any]:
+    """Inputs and elapsed times.
+
+    Raises:
+        ValueError: there are not two.
+    """
+    if len(inputs) != 2:
+        raise ValueError(f"Expected inputs, or a pair of inputs and elapsed times. Received: {len(inputs)} tensors")
+    return inputs[0], inputs[1]
+
+
 def path_of(store: Any) -> str:
     """Where a store of Keras writes and reads; there is no public way."""
     return getattr(store, "_h5_entry_path", "")
@@ -89,7 +100,7 @@ class Sequence(bind(layers.RNN, "keras")):
     def __call__(self, sequences: Any, *args: Any, **options: Any) -> Any:
         """Runs the cell over `sequences` (B, T, F), or a pair of them and elapsed times (B, T) or (B, T, 1)."""
         if isinstance(sequences, (tuple, list)):
-            sequences, options["timespans"] = sequences
+            sequences, options["timespans"] = pair(sequences)
         return super().__call__(sequences, *args, **options)
 
     @property

@@ -73,6 +73,8 @@ def test_pairs_of_inputs_and_elapsed_times(make):
         np.testing.assert_allclose(numbers(layer((x[i : i + 1], times[i : i + 1])))[0], together[i], atol=1e-5)
     assert np.abs(together - numbers(layer(x))).max() > 1e-4
     given = keras.Input((6, 3)), keras.Input((6,))
+    with pytest.raises(ValueError, match=r"a pair of inputs and elapsed times. Received: 3 tensors"):
+        layer((x, times, times))
     model = keras.Model(given, layer(given))
     np.testing.assert_allclose(numbers(model([x, times])), together, atol=1e-6)
 
@@ -91,6 +93,12 @@ def test_configuration(make):
 def test_both_directions(make):
     model = keras.Sequential([keras.Input((6, 3)), keras.layers.Bidirectional(make()), keras.layers.Dense(1)])
     assert model(inputs(4, 6, 3)).shape == (4, 1)
+
+
+def test_videos_frame_by_frame(make):
+    layer, x = make(), inputs(2, 3, 6, 3)
+    outputs = numbers(keras.layers.TimeDistributed(layer)(x))
+    np.testing.assert_allclose(outputs[:, 1], numbers(layer(x[:, 1])), atol=1e-6)
 
 
 CELLS = {

@@ -22,20 +22,31 @@ pytestmark = pytest.mark.skipif(FRAMEWORK == "numpy", reason="ncps 1.0.1 needs a
 
 
 @pytest.fixture(scope="module")
-def theirs(ncps_101, tmp_path_factory):
-    """What 1.0.1 computes of all cases, and of the files that we write."""
-    work = tmp_path_factory.mktemp("ncps1")
-    cases = keras_cases(COUNT, work)
+def work(tmp_path_factory):
+    return tmp_path_factory.mktemp("ncps1")
+
+
+@pytest.fixture(scope="module")
+def ask(ncps_101, work):
+    with server("keras", [ncps_101], work) as ask:
+        yield ask
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def theirs(request, ask, work):
+    """What 1.0.1 computes of the cases of a kind, and of the files that we write.
+
+    One kind after the other: pytest runs the tests of each together, so that processes share the work.
+    """
+    cases = [each for each in keras_cases(COUNT, work) if each[0]["kind"] == request.param]
     if FRAMEWORK == "jax":  # on which 1.0.1 has no mixed memory
         cases = [each for each in cases if not each[0]["arguments"].get("mixed_memory")]
-    with server("keras", [ncps_101], work) as ask:
-        answers = ask(cases)
-        back = []
-        for case, parts in cases:
-            file = f"{case['made']}-ours.weights.h5"
-            loaded(case).save_weights(file)
-            back.append(({**case, "file": file}, parts))
-        return list(zip(cases, answers, ask(back), strict=True))
+    answers, back = ask(cases), []
+    for case, parts in cases:
+        file = f"{case['made']}-ours.weights.h5"
+        loaded(case).save_weights(file)
+        back.append(({**case, "file": file}, parts))
+    return list(zip(cases, answers, ask(back), strict=True))
 
 
 def made(case):
@@ -59,37 +70,32 @@ def close(x, expected, what):
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-5 * scale, err_msg=str(what))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_outputs_of_loaded_weights_agree(theirs, kind):
-    own = [each for each in theirs if each[0][0]["kind"] == kind]
-    assert len(own) >= 4
-    for (case, parts), answer, back in own:
+def test_outputs_of_loaded_weights_agree(theirs):
+    assert len(theirs) >= 4
+    for (case, parts), answer, back in theirs:
         model, x = loaded(case), parts["given"]["x"].astype("float32")
         expected = answer["results"]["output"]
         close(keras.ops.convert_to_numpy(model(x)), expected, case)
         close(back["results"]["output"], expected, case)
 
 
-@pytest.mark.parametrize("kind", ["LTC", "CfC"])
-def test_models_of_1_0_1_load(theirs, kind):
+def test_models_of_1_0_1_load(theirs):
     for (case, parts), answer, _ in theirs[::3]:
         seedless = case["wiring"] and case["wiring"][0] == "NCP"  # 1.0.1 forgot the seed of an NCP
-        if case["kind"] == kind and not seedless:
+        if case["kind"] in ("LTC", "CfC") and not seedless:
             model = keras.models.load_model(case["made"] + ".keras")
-            assert type(model.layers[0]) is getattr(ncps.keras, kind)
+            assert type(model.layers[0]) is getattr(ncps.keras, case["kind"])
             x = parts["given"]["x"].astype("float32")
             close(keras.ops.convert_to_numpy(model(x)), answer["results"]["output"], case)
 
 
 @pytest.mark.skipif(FRAMEWORK == "jax", reason="the gradients of 1.0.1 are taken on torch and TensorFlow")
-@pytest.mark.parametrize("kind", KINDS)
-def test_gradients_agree(theirs, kind):
+def test_gradients_agree(theirs):
     for (case, parts), answer, _ in theirs:
-        if case["kind"] == kind:
-            ours = gradients_by_their_names(loaded(case), parts["given"])
-            assert ours.keys() == answer["gradients"].keys()
-            for name, gradient in ours.items():
-                close(gradient, answer["gradients"][name], (name, case))
+        ours = gradients_by_their_names(loaded(case), parts["given"])
+        assert ours.keys() == answer["gradients"].keys()
+        for name, gradient in ours.items():
+            close(gradient, answer["gradients"][name], (name, case))
 
 
 def gradients_by_their_names(model, given):

@@ -32,15 +32,20 @@ else:
     KINDS = ["LTC", "CfC", "LTCCell", "CfCCell", "WiredCfCCell"]
 
     @pytest.fixture(scope="module")
-    def theirs(ncps_101, tf_keras, tmp_path_factory):
+    def ask(ncps_101, tf_keras, tmp_path_factory):
         work = tmp_path_factory.mktemp("ncps1")
         with server("tf", [ncps_101, tf_keras], work, TF_USE_LEGACY_KERAS="1") as ask:
-            answers = ask(CASES)
-            again = [
-                (case, {**parts, "weights": weights_of(loaded(case, parts, answer))})
-                for (case, parts), answer in zip(CASES, answers, strict=True)
-            ]
-            return list(zip(CASES, answers, ask(again), strict=True))
+            yield ask
+
+    @pytest.fixture(scope="module", params=KINDS)
+    def theirs(request, ask):
+        cases = [each for each in CASES if each[0]["kind"] == request.param]
+        answers = ask(cases)
+        again = [
+            (case, {**parts, "weights": weights_of(loaded(case, parts, answer))})
+            for (case, parts), answer in zip(cases, answers, strict=True)
+        ]
+        return list(zip(cases, answers, ask(again), strict=True))
 
     def cells_of(layer):
         cell = layer.cell
@@ -72,11 +77,9 @@ else:
         scale = max(1.0, np.abs(expected).max(initial=0.0))
         np.testing.assert_allclose(x, expected, rtol=0, atol=1e-5 * scale, err_msg=str(what))
 
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_outputs_and_gradients_agree(theirs, kind):
-        own = [each for each in theirs if each[0][0]["kind"] == kind]
-        assert len(own) >= 6
-        for (case, parts), answer, back in own:
+    def test_outputs_and_gradients_agree(theirs):
+        assert len(theirs) >= 6
+        for (case, parts), answer, back in theirs:
             layer = loaded(case, parts, answer)
             with tf.GradientTape() as tape:
                 output = called(layer, parts["given"])

@@ -15,21 +15,31 @@ from ncps.checkpoints.dialects import EXACT, TORCH  # noqa: E402
 from ncps.checkpoints.weights import described  # noqa: E402
 
 CASES = torch_cases(238)
+KINDS = ["LTC", "CfC", "LTCCell", "CfCCell", "WiredCfCCell"]
 TOLERANCE = {"float32": 1e-5, "float64": 1e-9}
 
 
 @pytest.fixture(scope="module")
-def theirs(ncps_101, tmp_path_factory):
-    """What 1.0.1 computes of all cases, and of the weights that we give back."""
+def ask(ncps_101, tmp_path_factory):
     with server("torch", [ncps_101], tmp_path_factory.mktemp("ncps1")) as ask:
-        answers = ask(CASES)
-        back = ask(
-            [
-                (case, parts | {"weights": exported(loaded(case, answer))})
-                for (case, parts), answer in zip(CASES, answers, strict=True)
-            ]
-        )
-    return list(zip(CASES, answers, back, strict=True))
+        yield ask
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def theirs(request, ask):
+    """What 1.0.1 computes of the cases of a kind, and of the weights that we give back.
+
+    One kind after the other: pytest runs the tests of each together, so that processes share the work.
+    """
+    cases = [each for each in CASES if each[0]["kind"] == request.param]
+    answers = ask(cases)
+    back = ask(
+        [
+            (case, parts | {"weights": exported(loaded(case, answer))})
+            for (case, parts), answer in zip(cases, answers, strict=True)
+        ]
+    )
+    return list(zip(cases, answers, back, strict=True))
 
 
 def made(case):
@@ -85,11 +95,9 @@ def agree(ours, theirs, tolerance, case):
         np.testing.assert_allclose(x, theirs[name], rtol=0, atol=tolerance * scale, err_msg=f"{name} {case}")
 
 
-@pytest.mark.parametrize("kind", ["LTC", "CfC", "LTCCell", "CfCCell", "WiredCfCCell"])
-def test_outputs_and_gradients_agree(theirs, kind):
-    own = [each for each in theirs if each[0][0]["kind"] == kind]
-    assert len(own) >= 30
-    for (case, parts), answer, _ in own:
+def test_outputs_and_gradients_agree(theirs):
+    assert len(theirs) >= 30
+    for (case, parts), answer, _ in theirs:
         module = loaded(case, answer)
         results, of_given = run(case, module, parts)
         tolerance = TOLERANCE[case["dtype"]]

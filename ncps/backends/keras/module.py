@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import keras
 import numpy as np
@@ -159,6 +160,15 @@ class KerasLayer(keras.layers.Layer):
 
     @staticmethod
     def bound(layer):
+        inner = layer.call
+
+        @functools.wraps(inner)
+        def call(self, *args, **kwargs):
+            if active.backend == "keras":
+                return inner(self, *args, **kwargs)
+            return self.run(*args, **kwargs)  # Keras' TimeDistributed comes here past __call__
+
+        layer.call = call
         package = "ncps.layers" if layer.__module__.startswith("ncps.layers") else layer.__module__
         keras.saving.register_keras_serializable(package, layer.__name__)(layer)
 

@@ -60,7 +60,8 @@ def to_c(
 
     Args:
         model: a built layer, cell or model of any backend: LTC, CfC, CTRNN, NeuralODE, MixedMemory, StackedRNNCells
-            and, beside them or around them in a Sequential, Dense, Activation, LayerNormalization and Dropout.
+            and, beside them or around them in a Sequential, Dense, Activation, LayerNormalization and Dropout; classes
+            that derive from these and change no equation; chains of layers of Keras.
         path: the folder for the files; it is made if it is not there.
         name: identifier that functions and files begin with; by default like the model's name.
         weights: ``"float32"``, or ``"int8"`` with a scale for each matrix, a quarter of the bytes; biases stay floats.

@@ -10,7 +10,7 @@ from ncps.layers.layer import Layer
 # What a subclass may define anew without changing what is computed: how it is made, and what it is called.
 OWN = frozenset({
     "arguments", "compute_mask", "compute_output_shape", "from_config", "get_config", "make_cell", "recomputes",
-    "sequence_op", "whole_sequence",
+    "sequence_op",
 })  # fmt: skip
 ENTRIES = frozenset({"__call__", "forward"})  # the frameworks' own ways in, which `call` and `step` stand behind
 

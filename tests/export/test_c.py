@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from c_program import FLAGS, compiled
 from exported_models import MODELS, made, series
-from trained_models import BACKENDS, CELLS, expected, trained
+from trained_models import TRAINED, expected, trained
 
 import ncps
 from ncps.backend import backend_scope
@@ -84,10 +84,10 @@ def test_it_goes_into_programs_of_cpp(tmp_path):
     subprocess.run([tmp_path / "main"], check=True)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", TRAINED)
 def test_trained_models_agree(backend, tmp_path):
-    program = compiled([trained(cell, backend) for cell in CELLS], tmp_path)
-    for i, cell in enumerate(CELLS):
+    program = compiled([trained(cell, backend) for cell in TRAINED[backend]], tmp_path)
+    for i, cell in enumerate(TRAINED[backend]):
         inputs, times, outputs = expected(cell, backend)
         assert np.abs(program.outputs(i, inputs[0], times[0]) - outputs[0]).max() <= 1e-5
 

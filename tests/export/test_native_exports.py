@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from trained_models import BACKENDS, CELLS, FEATURES, STEPS, expected, trained
+from trained_models import CELLS, FEATURES, PAIRS, STEPS, expected, trained
 
 import ncps
 from ncps import tree
@@ -103,8 +103,7 @@ def tflite_step(tf, model):
     return converter.convert(), sizes
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "backend"), PAIRS)
 def test_tflite_runs_steps_with_built_in_operators(cell, backend):
     tf = pytest.importorskip("tensorflow")
     litert = pytest.importorskip("ai_edge_litert.interpreter")

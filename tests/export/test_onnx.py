@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from exported_models import MODELS, made, series
-from trained_models import BACKENDS, CELLS, expected, trained
+from trained_models import PAIRS, expected, trained
 
 from ncps.export import to_onnx
 from ncps.layers import CfC
@@ -52,8 +52,7 @@ def test_sequences_and_steps_agree_with_numpy(number, tmp_path):
         assert np.abs(a - b).max(initial=0) <= 1e-5 * scale
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("cell", "backend"), PAIRS)
 def test_trained_models_agree(cell, backend, tmp_path):
     inputs, times, outputs = expected(cell, backend)
     runtime = session(trained(cell, backend), tmp_path / "model.onnx", "sequence")

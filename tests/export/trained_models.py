@@ -22,7 +22,9 @@ CELLS = {
     "NeuralODE": lambda: NeuralODE(4, unfolds=1, **every),
     "MixedMemory": lambda: MixedMemory(CfCCell(4, backbone_units=8), **every),
 }
-BACKENDS = ("torch", "mlx")
+FEW = ("LTC", "CfC")
+TRAINED = {"torch": tuple(CELLS), "mlx": tuple(CELLS), "jax": FEW, "tensorflow": FEW, "keras": FEW}
+PAIRS = [(cell, backend) for backend, cells in TRAINED.items() for cell in cells]
 
 
 @functools.cache

@@ -53,12 +53,13 @@ class Call(NamedTuple):
     name: str
     structure: Any  # of the trees of tensors
     static: tuple[Any, ...]  # the other arguments
+    chunk: int  # steps
 
     @classmethod
     def of(cls, name: str, args: tuple[Any, ...]) -> tuple[Call, list[Any]]:
         """A call, and its tensors."""
         leaves, structure = tree.flatten(args[: TREES[name]])
-        return cls(name, structure, args[TREES[name] :]), leaves
+        return cls(name, structure, args[TREES[name] :], CHUNK), leaves
 
     def args(self, leaves: list[Any]) -> tuple[Any, ...]:
         """The arguments of the op."""
@@ -90,6 +91,7 @@ class Call(NamedTuple):
             "gradients": self.gradients((*self.args(numbers)[:3], self.args(numbers)[5])),
             "timed": timed,
             "states": tree.flatten(states)[0],
+            "chunk": self.chunk,
         }
 
     def gradients(self, found: tuple[Any, ...]) -> list[Any]:
@@ -101,7 +103,7 @@ class Call(NamedTuple):
 
     def keeps_states(self, steps: int) -> bool:
         """Whether a run keeps the states between chunks only, and the chunks are run again for the gradient."""
-        return self.name in RUN_AGAIN and steps > CHUNK
+        return self.name in RUN_AGAIN and steps > self.chunk
 
 
 def swapped(x: Any) -> Any:
@@ -130,8 +132,8 @@ def placed(options, leaves):
     return [None if i is None else leaves[i] for i in options["order"]]
 
 
-def chunks(steps):
-    return [slice(begin, begin + CHUNK) for begin in range(0, steps, CHUNK)]
+def chunks(steps, size):
+    return [slice(begin, begin + size) for begin in range(0, steps, size)]
 
 
 def of_steps(options, steps):
@@ -158,7 +160,7 @@ def run_kernel(options, leaves, results):
     # In chunks: the kernels have results in memory of their own.
     (outputs, *states), kept = results[: program.results], results[program.results :]
     before = [leaves[i] for i in options["states"]]
-    for k, steps in enumerate(chunks(leaves[0].shape[1])):
+    for k, steps in enumerate(chunks(leaves[0].shape[1], options["chunk"])):
         if kept:
             np.concatenate([x.ravel() for x in before], out=kept[0][k])
         found = program.forward(part(options, leaves, before, steps), False, threads())
@@ -177,7 +179,7 @@ def back_kernel(options, arrays, results):
     outputs, *d_states = upstream
     shapes = [leaves[i].shape for i in options["states"]]
     ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))[:-1]
-    for k, steps in reversed(list(enumerate(chunks(leaves[0].shape[1])))):
+    for k, steps in reversed(list(enumerate(chunks(leaves[0].shape[1], options["chunk"])))):
         first = steps.stop >= leaves[0].shape[1]
         before = [x.reshape(shape) for x, shape in zip(np.split(kept[0][k], ends), shapes, strict=True)]
         given = part(options, leaves, before, steps)
@@ -215,7 +217,7 @@ def run_shapes(*leaves, call, keep):
     again = call.keeps_states(shapes[0][0])
     found = program.shapes(shapes, str(leaves[0].dtype), keep and not again)
     if keep and again:
-        found.append((len(chunks(shapes[0][0])), sum(math.prod(shape) for shape in found[1:])))
+        found.append((len(chunks(shapes[0][0], call.chunk)), sum(math.prod(shape) for shape in found[1:])))
     return outline(found, leaves[0])
 
 

@@ -90,19 +90,11 @@ def test_values_and_gradients(layer, options, fast):
     agree(layer, options, fast)
 
 
-@pytest.fixture
-def short_chunks(monkeypatch):
+@pytest.mark.parametrize("options", ["number", "all"])
+def test_long_sequences_in_chunks(layer, options, fast, monkeypatch):
     from ncps.backends.jax import sequences as bound
 
-    jax.clear_caches()  # which know nothing of the length of a chunk
     monkeypatch.setattr(bound, "CHUNK", 2)
-    yield
-    jax.clear_caches()
-
-
-@pytest.mark.parametrize("options", ["number", "all"])
-@pytest.mark.usefixtures("short_chunks")
-def test_long_sequences_in_chunks(layer, options, fast):
     agree(layer, OPTIONS[options], fast)
     outputs, values = parts(layer)
     close(*(fast(lambda v, x, o: outputs(v, x, **o), values, X, OPTIONS[options], kernels=k) for k in (True, False)))

@@ -1,7 +1,8 @@
 """Functions of NumPy arrays that XLA calls on a CPU with its own memory, through its foreign function interface.
 
-`jax.pure_callback` makes arrays of jax out of the arguments, for which it needs the threads that XLA runs programs on:
-where all of them wait for such a call, the process hangs. Here the interpreter's lock is all that a call waits for.
+`jax.pure_callback` is no choice: it took twice as long, and a program hung once while another was compiled, presumably
+since it makes arrays of jax out of the arguments inside the call. Here nothing of jax runs inside a call, which waits
+for the interpreter's lock only.
 
 What a call needs to know is text among its arguments, so that a program from jax's cache of compiled programs, which a
 process before this one may have written, finds the same here. The structures are those of xla/ffi/api/c_api.h.

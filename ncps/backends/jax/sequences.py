@@ -40,7 +40,7 @@ WORK = {  # of a sample's step
     "cfc_sequence": lambda args: sum(math.prod(kernel.shape) for layer in args[5] for kernel, _ in layer.maps),
 }
 GRADIENTS = 6  # arguments that have gradients
-RUN_AGAIN = {"cfc_sequence"}  # of a step it keeps twenty times its outputs, which takes longer to write than to compute
+RUN_AGAIN = {"cfc_sequence"}  # it keeps six times its outputs, which of long runs takes longer to write than to compute
 SKIPPED = object()  # an argument that has no gradient
 
 # The work from which on a kernel makes up for the call, about half a millisecond: sigmoids, and multiplications.

@@ -21,25 +21,16 @@ from ncps import tree
 from ncps.backend import backend_scope
 from ncps.backends.jax import calls
 from ncps.backends.jax.ops import is_floating, tensors
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram
+from ncps.backends.kernels.sequences import FUNCTIONS, GRADIENTS, PROGRAMS, TREES, threads
 from ncps.ops.control import custom_gradient
 from ncps.ops.dispatch import COMPOSITES
-from ncps.ops.sequences.cfc import cfc_functions
 from ncps.ops.sequences.chunks import CHUNK
-from ncps.ops.sequences.ltc import ltc_functions
 
 TYPES = ("float32", "float64")
-PROGRAMS = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
-FUNCTIONS = {
-    "ltc_sequence": lambda args: ltc_functions(*args[6:]),
-    "cfc_sequence": lambda args: cfc_functions(*args[6:]),
-}
-TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments of the ops that are trees of tensors
 WORK = {  # of a sample's step
     "ltc_sequence": lambda args: args[7] * args[6].source.shape[0] + args[6].sensory_source.shape[0],
     "cfc_sequence": lambda args: sum(math.prod(kernel.shape) for layer in args[5] for kernel, _ in layer.maps),
 }
-GRADIENTS = 6  # arguments that have gradients
 RUN_AGAIN = {"cfc_sequence"}  # it keeps six times its outputs, which of long runs takes longer to write than to compute
 SKIPPED = object()  # an argument that has no gradient
 
@@ -112,14 +103,6 @@ def swapped(x: Any) -> Any:
 
 
 # -- the kernels, as XLA calls them
-
-
-@functools.cache
-def threads() -> int:
-    """As many as numba is told, by NUMBA_NUM_THREADS."""
-    from numba import config
-
-    return int(config.NUMBA_NUM_THREADS)
 
 
 def program_of(options):

@@ -8,10 +8,8 @@ import keras
 
 from ncps import tree
 from ncps.backends.keras.ops import FRAMEWORK, tensor
-from ncps.backends.kernels.sequences import wanted
+from ncps.backends.kernels.sequences import TREES, wanted
 from ncps.ops.dispatch import COMPOSITES
-
-TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments that are trees of tensors
 
 
 def bindings():

@@ -33,7 +33,7 @@ from ncps.backends.kernels.numeric import (
     tanh,
     without_denormals,
 )
-from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
+from ncps.backends.kernels.pool import BLOCK, Range, is_few, ranges, spread
 from ncps.backends.kernels.vectors import INDEX, Number, Variable, emitted, loop
 
 Array = np.ndarray
@@ -48,7 +48,6 @@ MODES = {"default": 0, "no_gate": 1, "pure": 2}
 DEFAULT, NO_GATE, PURE = MODES.values()
 HEADS = {"default": 4, "no_gate": 4, "pure": 1}
 
-FEW = 32  # samples times steps below which weights are taken as they lie
 CHUNK = 128  # rows of a product of weight gradients; it collects steps until there are as many
 OPERATIONS = 120  # multiplications that take as long as one operation of pool.ranges
 
@@ -857,11 +856,6 @@ class FewSteps:
         forward_kernel(*given, states, outputs, *self.rest, batch)
         final = split(states, first)
         return outputs if sequences else final[-1].copy(), final
-
-
-def is_few(samples: int, steps: int) -> bool:
-    """Whether laying weights out would cost more than it gains."""
-    return samples * steps < FEW
 
 
 def backward(

@@ -19,6 +19,8 @@ from itertools import pairwise
 LITTLE = 20_000  # operations below which handing over to a thread costs more than it gains (about 30 microseconds)
 BLOCK = 32  # samples that a kernel holds in the first-level cache at once; ranges are multiples of it where they can be
 
+FEW = 32  # samples times steps below which weights are taken as they lie
+
 Range = tuple[int, int]
 
 
@@ -64,6 +66,11 @@ class _Pool:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Pool.forget)
+
+
+def is_few(samples: int, steps: int) -> bool:
+    """Whether laying weights out for a run would cost more than it gains."""
+    return samples * steps < FEW
 
 
 def lend(team: Team) -> None:

@@ -13,6 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ncps.ops.sequences.cfc import cfc_functions
+from ncps.ops.sequences.ltc import ltc_functions
+
 Array = Any
 Arrays = list[Array]
 Tree = Any
@@ -30,6 +33,14 @@ def wanted() -> bool:
 def kernel(name: str) -> Any:
     """A module of kernels; numba, which takes a second to import, is imported with the first."""
     return importlib.import_module(f"ncps.backends.kernels.{name}")
+
+
+@functools.cache
+def threads() -> int:
+    """As many as numba is told, by NUMBA_NUM_THREADS; torch has a number of its own."""
+    from numba import config
+
+    return int(config.NUMBA_NUM_THREADS)
 
 
 def plain(x: Array) -> Array:
@@ -245,3 +256,12 @@ class CfCProgram(NamedTuple):
         """Those of the results of `backward`."""
         (steps, batch, features), times, _, _, *others = shapes
         return [(batch, steps, features), times, *(x or (0,) for x in others)]
+
+
+PROGRAMS: dict[str, Any] = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
+FUNCTIONS: dict[str, Any] = {  # the ops' own run, forward and backward, by the arguments of a call
+    "ltc_sequence": lambda args: ltc_functions(*args[GRADIENTS:]),
+    "cfc_sequence": lambda args: cfc_functions(*args[GRADIENTS:]),
+}
+GRADIENTS = 6  # arguments of the ops, the first ones, that are trees of tensors with gradients
+TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # that are trees of tensors

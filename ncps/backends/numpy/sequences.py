@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 
 import numpy as np
 
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, kernel
+from ncps.backends.kernels.pool import is_few
+from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, threads
 from ncps.ops.dispatch import COMPOSITES
 
 TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
 OTHERS = {np.dtype(bool), np.dtype(np.int32)}  # of masks and indices
-
-
-@functools.cache
-def threads():
-    """As many as numba is told, by NUMBA_NUM_THREADS."""
-    from numba import config
-
-    return config.NUMBA_NUM_THREADS
 
 
 def usable(arrays):
@@ -72,7 +64,7 @@ def cfc_sequence(*args):
     inputs, initial, times, valid, resets, *_ = args
     program, arrays = CfCProgram.of(args)
     steps, batch, features = inputs.shape
-    if kernel("cfc").is_few(batch, steps):
+    if is_few(batch, steps):
         stream = STREAMS.stream(program, features, arrays[4 + len(initial) :])
         if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
             given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)

@@ -11,21 +11,13 @@ import torch
 from ncps import tree
 from ncps.backend import captured
 from ncps.backends.kernels.pool import lend
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, wanted
+from ncps.backends.kernels.sequences import FUNCTIONS, GRADIENTS, PROGRAMS, wanted
 from ncps.backends.torch.ops import by_hand, dtype
 from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
-from ncps.ops.sequences.cfc import cfc_functions
-from ncps.ops.sequences.ltc import ltc_functions
 
 FAST = wanted()
 TYPES = (torch.float32, torch.float64)
-PROGRAMS = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
-FUNCTIONS = {
-    "ltc_sequence": lambda args: ltc_functions(*args[6:]),
-    "cfc_sequence": lambda args: cfc_functions(*args[6:]),
-}
-STATIC = {"ltc_sequence": 6, "cfc_sequence": 6}  # arguments of the ops that are trees of tensors with gradients
 
 
 @torch.compiler.assume_constant_result  # the compiler would trace how json does it
@@ -159,11 +151,11 @@ def fused(name):
         if tracing or not (FAST and usable(given) and program.exists()):
             # The compiler differentiates the run itself: it refuses loops that keep what a backward pass by hand needs.
             if tracing or torch.compiler.is_compiling():
-                return FUNCTIONS[name](args)[0](*args[: STATIC[name]])
+                return FUNCTIONS[name](args)[0](*args[:GRADIENTS])
             return COMPOSITES[name](*args)
         if not torch.is_grad_enabled() and are_plain(given):
             return program.outcome(tensors(program.forward(arrays(given), False, torch.get_num_threads())))
-        options, static, count = text_of(*program), args[STATIC[name] :], program.results
+        options, static, count = text_of(*program), args[GRADIENTS:], program.results
 
         def taken(args):
             return PROGRAMS[name].of((*args, *static))[1]
@@ -182,7 +174,7 @@ def fused(name):
             return program.gradients(args, sequence_backward(name, options, taken(args), kept, upstream))
 
         again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
-        return by_hand(function, forward, backward, again)(*args[: STATIC[name]])
+        return by_hand(function, forward, backward, again)(*args[:GRADIENTS])
 
     op.for_steps, op.offers = FAST, offers
     return op

@@ -61,7 +61,9 @@ def pair(x1, x2):
 def beside(x, number):
     """`number` as a tensor on the device of `x`; Python numbers take its type."""
     if common.fits(number, x.is_floating_point(), x.dtype == torch.bool):
-        if torch.compiler.is_exporting():  # an operator: constants within a loop cannot be saved
+        # An exported program cannot save constants within a loop. An accelerator fills a number without waiting for the
+        # host, and while a CUDA graph is captured nothing may be copied to it.
+        if x.device.type != "cpu" or torch.compiler.is_exporting():
             return torch.full((), number, dtype=x.dtype, device=x.device)
         return torch.tensor(number, dtype=x.dtype, device=x.device)
     return tensor(number, x.device)

@@ -1,18 +1,16 @@
-"""Nothing passes between host and accelerator during a call on torch: an accelerator never waits, and a CUDA graph can be
-captured of it.
+"""A call on torch copies nothing to an accelerator, which never waits then; and a CUDA graph can be captured of it.
 
-There need not be one: tensors on the "meta" device hold no numbers, so what reads one fails, and calls that would copy to the
-device are seen.
+There need not be one: tensors on the "meta" device hold no numbers, so what reads one fails, and calls that would copy
+to the device are seen.
 """
 
 import pytest
 
-torch = pytest.importorskip("torch")
-
-from torch.overrides import TorchFunctionMode
-
 from ncps import layers, wirings
 from ncps.backend import backend_scope
+
+torch = pytest.importorskip("torch")
+overrides = pytest.importorskip("torch.overrides")
 
 DEVICE = "meta"
 LAYERS = {
@@ -34,8 +32,8 @@ LAYERS = {
 }
 
 
-class Copies(TorchFunctionMode):
-    """Notes the calls that copy to the device; where a host's number meets a tensor of it, the kernel takes the number."""
+class Copies(overrides.TorchFunctionMode):
+    """Notes the calls that copy to the device. A number of the host beside a tensor is none: the kernel takes it."""
 
     def __init__(self):
         super().__init__()

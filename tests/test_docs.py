@@ -14,9 +14,11 @@ import yaml
 
 from ncps.backend import NCPSBackend, backend_scope
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 WRITTEN = [path for path in sorted(DOCS.rglob("*.md")) if not {"_build", "reference"} & {*path.parts}]
 PAGES = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf-8") for path in WRITTEN}
+TEXTS = [*WRITTEN, *ROOT.glob("*.md"), *sorted((ROOT / "ncps").rglob("*.md"))]
 BACKENDS = ("numpy", "torch", "mlx", "tensorflow", "keras", "jax")
 KEYS = {"backend", "needs", "commands", "trains"}
 
@@ -62,7 +64,36 @@ def test_a_new_liquid_cell_takes_less_than_thirty_lines():
     assert len(source[source.index("@ncps") :].strip().splitlines()) < 30
 
 
-@pytest.mark.parametrize("page", [*WRITTEN, *DOCS.parent.glob("*.md")], ids=lambda path: path.stem)
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda path: path.relative_to(DOCS).as_posix())
+def test_page_shows_code(page):
+    assert "```" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        place, _, anchor = target.partition("#")
+        if place.startswith(("http:", "https:")):
+            continue
+        found = page.parent / place if place else page
+        assert found.exists(), target
+        if anchor:
+            assert anchor in anchors(found), target
+
+
+def test_links_to_other_places_are_well_formed():
+    links = {link for page in TEXTS for link in re.findall(r"\]\((https?:[^)\s]+)\)|<(https?:[^>]+)>", prose(page))}
+    found = sorted(one or other for one, other in links)
+    assert len(found) > 10
+    assert [link for link in found if not re.fullmatch(r"https://[a-z0-9.-]+\.[a-z]{2,}(/[^\s<>\"]*)?", link)] == []
+
+
+def prose(page):
+    """A page without its code."""
+    return re.sub(r"```.*?```|`[^`\n]+`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def anchors(page):
+    """The anchors that GitHub, and the site, make of the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -6,6 +6,7 @@ from pathlib import Path
 os.environ.setdefault("NCPS_BACKEND", "numpy")
 os.environ.setdefault("KERAS_BACKEND", "torch")  # others: set it before pytest starts, as Keras has one per process
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
 # The tests mostly wait for the compiler of jax: it keeps its programs, for all processes and the next time.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

@@ -1,8 +1,8 @@
 """How fast and how small: ours beside ncps 1.0.1, beside LSTMs, and beside what the machine can do.
 
     python -m benchmarks.compare --quick
-    python -m benchmarks.compare --cases grid floors growth --json speed.json --plot docs --page docs/speed.md
-    python -m benchmarks.compare --from speed.json --page docs/speed.md
+    python -m benchmarks.compare --cases grid floors growth --json speed.json --plot --page
+    python -m benchmarks.compare --from speed.json --page
 
 The peer is installed into a folder of its own, since its package has the name of ours:
 
@@ -30,6 +30,11 @@ QUICK_LONG = 1_000
 HURRIED = {"rounds": 3, "round_ms": 5.0, "budget_s": 3.0, "patience_s": 120.0}
 QUICK_SIZES = {"batches": (8,), "steps": (20,)}
 ALL, NONE = "all", "none"
+DOCS = Path(__file__).parents[1] / "docs"
+WRITTEN = (
+    ("--plot", DOCS / "pictures", "draw plots into this folder"),
+    ("--page", DOCS / "benchmarks.md", "write the page with the results"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,8 +80,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--json", type=Path, metavar="FILE", help="write records here, after each measurement")
     add("--resume", action="store_true", help="go on with the run whose records are in the file of --json")
     add("--from", dest="read", nargs="+", type=Path, metavar="FILE", help="measure nothing, read records")
-    add("--plot", type=Path, metavar="DIR", help="draw plots")
-    add("--page", type=Path, metavar="FILE", help="write the page with the results")
+    for name, place, purpose in WRITTEN:
+        add(name, type=Path, nargs="?", const=place, metavar="PATH", help=f"{purpose} (default: {place})")
     args = parser.parse_args(arguments)
     try:
         args.backends = chosen(args.backends)

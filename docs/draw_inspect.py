@@ -1,4 +1,4 @@
-"""Draws the pictures of inspect.md: runs its code, and saves what it drew."""
+"""Draws the pictures of guides/inspect.md: runs its code, and saves what it drew."""
 
 import re
 from pathlib import Path
@@ -16,10 +16,12 @@ PICTURES = {"neurons": "activity.png", "lines": "time_constants.png", "synapses"
 def main() -> None:
     names: dict = {}
     with ncps.backend_scope("numpy"):
-        for block in re.findall(r"```python\n(.*?)```", (FOLDER / "inspect.md").read_text("utf-8"), re.DOTALL):
+        for block in re.findall(
+            r"```python\n(.*?)```", (FOLDER / "guides" / "inspect.md").read_text("utf-8"), re.DOTALL
+        ):
             exec(block, names)
     for name, file in PICTURES.items():
-        names[name].figure.savefig(FOLDER / file, dpi=110)
+        names[name].figure.savefig(FOLDER / "pictures" / file, dpi=110)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ def main() -> None:
     handles = wiring.draw_graph(layout="layered", ax=axes)
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4, frameon=False)
     axes.set_axis_off()
-    figure.savefig(Path(__file__).parent / "wiring.png", dpi=110)
+    figure.savefig(Path(__file__).parent / "pictures" / "wiring.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -30,5 +30,11 @@ available_backends = NCPSBackend.available_backends
 
 
 def count_params(layer: layers.Layer, dense: bool = False) -> int:
-    """Number of parameters of a layer; `dense` counts the synapses that a wiring leaves out as well, as papers do."""
+    """Number of parameters of a layer; `dense` counts the synapses that a wiring leaves out as well, as papers do.
+
+    Example:
+        >>> layer = layers.LTC(wirings.AutoNCP(19, 1), input_size=4)
+        >>> count_params(layer) < count_params(layer, dense=True)
+        True
+    """
     return layer.count_params(dense)

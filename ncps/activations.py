@@ -7,6 +7,10 @@ from typing import Any
 
 from ncps import ops
 
+__all__ = [
+    "get",
+]
+
 NAMED: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
     "relu": ops.relu,

@@ -205,6 +205,10 @@ class NCPSBackend:
         Raises:
             ValueError: the name is unknown; the message has the known ones.
             ImportError: its framework cannot be imported; the message has the line that installs it.
+
+        Example:
+            >>> import ncps
+            >>> ncps.set_backend("numpy")
         """
         process.ops = cls.ops_of(backend)
         process.backend = backend
@@ -215,6 +219,12 @@ class NCPSBackend:
 
         Raises:
             RuntimeError: no backend can be initialised.
+
+        Example:
+            >>> import ncps
+            >>> with ncps.backend_scope("numpy"):
+            ...     ncps.get_backend()
+            'numpy'
         """
         return active.backend or process.backend or cls._initialise()
 
@@ -231,7 +241,13 @@ class NCPSBackend:
 
     @classmethod
     def available_backends(cls) -> tuple[str, ...]:
-        """Names of the backends whose framework is installed, without importing any."""
+        """Names of the backends whose framework is installed, without importing any.
+
+        Example:
+            >>> import ncps
+            >>> "numpy" in ncps.available_backends()
+            True
+        """
         return tuple(
             name
             for name in cls.known_backends()

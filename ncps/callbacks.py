@@ -10,6 +10,19 @@ from typing import Any
 
 import numpy as np
 
+__all__ = [
+    "AverageWeights",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "Monitor",
+    "ReduceLROnPlateau",
+]
+
 Logs = Mapping[str, float] | None
 
 

@@ -9,6 +9,19 @@ from typing import Any
 
 import numpy as np
 
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "Initializer",
+    "LecunNormal",
+    "Normal",
+    "Orthogonal",
+    "Uniform",
+    "get",
+]
+
 Shape = Sequence[int]
 
 
@@ -24,6 +37,12 @@ class Initializer:
 
     Args:
         seed: draws from this seed in place of the process' (`ncps.set_seed`).
+
+    Example:
+        >>> from ncps.layers import Dense
+        >>> layer = Dense(2, kernel_initializer=Constant(value=0.5), input_size=1)
+        >>> layer.kernel
+        array([[0.5, 0.5]], dtype=float32)
     """
 
     seed: int | None = None
@@ -39,7 +58,12 @@ class Initializer:
 
 @dataclass(frozen=True)
 class Constant(Initializer):
-    """One value, or an array of the weight's shape."""
+    """One value, or an array of the weight's shape.
+
+    Example:
+        >>> Constant(value=2.0)((2,), np.random.default_rng(0))
+        array([2., 2.])
+    """
 
     value: Any = 0.0
 
@@ -50,7 +74,13 @@ class Constant(Initializer):
 
 @dataclass(frozen=True)
 class Uniform(Initializer):
-    """Uniform on [low, high)."""
+    """Uniform on [low, high).
+
+    Example:
+        >>> values = Uniform(low=-1.0, high=1.0)((2, 3), np.random.default_rng(0))
+        >>> values.shape, bool(np.abs(values).max() <= 1.0)
+        ((2, 3), True)
+    """
 
     low: float = -0.05
     high: float = 0.05
@@ -62,7 +92,12 @@ class Uniform(Initializer):
 
 @dataclass(frozen=True)
 class Normal(Initializer):
-    """Normal with the given standard deviation."""
+    """Normal with the given standard deviation.
+
+    Example:
+        >>> Normal(stddev=0.1)((2, 3), np.random.default_rng(0)).shape
+        (2, 3)
+    """
 
     stddev: float = 0.05
 
@@ -73,7 +108,12 @@ class Normal(Initializer):
 
 @dataclass(frozen=True)
 class GlorotUniform(Initializer):
-    """Uniform on ±√(6 / (inputs + outputs)); `blocks` kernels side by side are drawn one by one (Glorot 2010)."""
+    """Uniform on ±√(6 / (inputs + outputs)); `blocks` kernels side by side are drawn one by one (Glorot 2010).
+
+    Example:
+        >>> bool(np.abs(GlorotUniform()((2, 4), np.random.default_rng(0))).max() <= 1.0)  # √(6 / 6)
+        True
+    """
 
     blocks: int = 1
 
@@ -86,7 +126,12 @@ class GlorotUniform(Initializer):
 
 @dataclass(frozen=True)
 class GlorotNormal(Initializer):
-    """Normal with variance 2 / (inputs + outputs) (Glorot 2010)."""
+    """Normal with variance 2 / (inputs + outputs) (Glorot 2010).
+
+    Example:
+        >>> GlorotNormal()((2, 3), np.random.default_rng(0)).shape
+        (2, 3)
+    """
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
         """Values of `shape`, float64."""
@@ -95,7 +140,12 @@ class GlorotNormal(Initializer):
 
 @dataclass(frozen=True)
 class HeNormal(Initializer):
-    """Normal with variance 2 / inputs (He 2015)."""
+    """Normal with variance 2 / inputs (He 2015).
+
+    Example:
+        >>> HeNormal()((2, 3), np.random.default_rng(0)).shape
+        (2, 3)
+    """
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
         """Values of `shape`, float64."""
@@ -104,7 +154,12 @@ class HeNormal(Initializer):
 
 @dataclass(frozen=True)
 class LecunNormal(Initializer):
-    """Normal with variance 1 / inputs (LeCun 1998)."""
+    """Normal with variance 1 / inputs (LeCun 1998).
+
+    Example:
+        >>> LecunNormal()((2, 3), np.random.default_rng(0)).shape
+        (2, 3)
+    """
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
         """Values of `shape`, float64."""
@@ -113,7 +168,13 @@ class LecunNormal(Initializer):
 
 @dataclass(frozen=True)
 class Orthogonal(Initializer):
-    """A random orthogonal matrix (Saxe 2013)."""
+    """A random orthogonal matrix (Saxe 2013).
+
+    Example:
+        >>> q = Orthogonal()((3, 3), np.random.default_rng(0))
+        >>> np.allclose(q @ q.T, np.eye(3))
+        True
+    """
 
     def __call__(self, shape: Shape, generator: np.random.Generator) -> np.ndarray:
         """Values of `shape`, float64."""

@@ -41,6 +41,12 @@ class Activity:
     Args:
         states: the state after each step, (B, T, N), or arrays in the structure of the cell's `state_size`.
         outputs: the outputs (B, T, output_size).
+
+    Example:
+        >>> from ncps import inspect
+        >>> seen = inspect.activity(CfC(4), np.ones((2, 5, 3), "float32"))
+        >>> seen.states.shape
+        (2, 5, 4)
     """
 
     states: Tree
@@ -62,6 +68,12 @@ class SynapseActivity:
         sensory_openness: (B, T, Es).
         sensory_conductance: (B, T, Es).
         sensory_current: (B, T, Es), for an LTC, else None.
+
+    Example:
+        >>> from ncps import inspect
+        >>> flow = inspect.synapses(LTC(2), np.ones((1, 5, 3), "float32"))
+        >>> flow.openness.shape, flow.sensory_current.shape  # 4 synapses, and 6 from the inputs
+        ((1, 5, 4), (1, 5, 6))
     """
 
     source: np.ndarray
@@ -92,6 +104,14 @@ class NonFinite:
         state: which of the tensors of a nested state it belongs to.
         causes: what of ``"inputs"``, ``"timespans"``, ``"initial state"`` and ``"weights NAME"`` was not finite already
             when the step began, and what it held.
+
+    Example:
+        >>> from ncps import inspect
+        >>> series = np.ones((1, 5, 3), "float32")
+        >>> series[0, 2, 1] = np.nan
+        >>> found = inspect.first_nonfinite(CfC(4), series)
+        >>> found.step, found.from_inputs
+        (2, True)
     """
 
     where: str

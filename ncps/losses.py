@@ -10,6 +10,18 @@ from ncps import ops
 from ncps.naming import find, snake_case
 from ncps.serialization import register_serializable
 
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "FunctionLoss",
+    "Huber",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
 Tensor = Any
 EPSILON = 1e-7  # how near to 0 and 1 probabilities may come, as in Keras
 

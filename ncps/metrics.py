@@ -13,6 +13,21 @@ from ncps.losses import Loss, alike, broadcast, class_numbers
 from ncps.naming import find, snake_case
 from ncps.serialization import register_serializable
 
+__all__ = [
+    "AUC",
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "FunctionMetric",
+    "MeanAbsoluteError",
+    "MeanMetric",
+    "MeanSquaredError",
+    "Metric",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "get",
+]
+
 Tensor = Any
 State = tuple[Any, ...]
 
@@ -61,7 +76,17 @@ class Metric:
 
 @dataclass(frozen=True)
 class MeanMetric(Metric):
-    """Base of the metrics that are a mean over the samples: `call` gives the values, as in a loss."""
+    """Base of the metrics that are a mean over the samples: `call` gives the values, as in a loss.
+
+    Example:
+        >>> class Bias(MeanMetric):
+        ...     def call(self, y_true, y_pred):
+        ...         return ops.mean(y_pred - y_true, axis=-1)
+        >>> metric = Bias()
+        >>> state = metric.update(metric.start(), np.float32([[1.0], [2.0]]), np.float32([[3.0], [2.0]]))
+        >>> float(metric.result(state))
+        1.0
+    """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample (and time step)."""
@@ -114,7 +139,14 @@ def add(state: State, more: State) -> State:
 @register_serializable("ncps.metrics")
 @dataclass(frozen=True)
 class MeanSquaredError(MeanMetric):
-    """Mean of (y - ŷ)²."""
+    """Mean of (y - ŷ)².
+
+    Example:
+        >>> metric = MeanSquaredError()
+        >>> state = metric.update(metric.start(), np.float32([[1.0]]), np.float32([[3.0]]))
+        >>> float(metric.result(state))
+        4.0
+    """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample (and time step)."""
@@ -124,7 +156,14 @@ class MeanSquaredError(MeanMetric):
 @register_serializable("ncps.metrics")
 @dataclass(frozen=True)
 class MeanAbsoluteError(MeanMetric):
-    """Mean of |y - ŷ|."""
+    """Mean of |y - ŷ|.
+
+    Example:
+        >>> metric = MeanAbsoluteError()
+        >>> state = metric.update(metric.start(), np.float32([[1.0]]), np.float32([[3.0]]))
+        >>> float(metric.result(state))
+        2.0
+    """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample (and time step)."""
@@ -134,7 +173,14 @@ class MeanAbsoluteError(MeanMetric):
 @register_serializable("ncps.metrics")
 @dataclass(frozen=True)
 class RootMeanSquaredError(MeanSquaredError):
-    """Square root of the mean of (y - ŷ)²."""
+    """Square root of the mean of (y - ŷ)².
+
+    Example:
+        >>> metric = RootMeanSquaredError()
+        >>> state = metric.update(metric.start(), np.float32([[1.0]]), np.float32([[3.0]]))
+        >>> float(metric.result(state))
+        2.0
+    """
 
     def result(self, state: State) -> Tensor:
         """The root."""
@@ -148,6 +194,12 @@ class BinaryAccuracy(MeanMetric):
 
     Args:
         threshold: probabilities above it are the class 1; 0 for logits.
+
+    Example:
+        >>> metric = BinaryAccuracy(threshold=0.0)
+        >>> state = metric.update(metric.start(), np.float32([[1], [0]]), np.float32([[2.0], [3.0]]))
+        >>> float(metric.result(state))
+        0.5
     """
 
     threshold: float = 0.5
@@ -162,7 +214,14 @@ class BinaryAccuracy(MeanMetric):
 @register_serializable("ncps.metrics")
 @dataclass(frozen=True)
 class CategoricalAccuracy(MeanMetric):
-    """Share of the samples whose largest prediction is at the largest target."""
+    """Share of the samples whose largest prediction is at the largest target.
+
+    Example:
+        >>> metric = CategoricalAccuracy()
+        >>> state = metric.update(metric.start(), np.float32([[0, 1], [1, 0]]), np.float32([[0.2, 0.8], [0.4, 0.6]]))
+        >>> float(metric.result(state))
+        0.5
+    """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample (and time step)."""
@@ -173,7 +232,14 @@ class CategoricalAccuracy(MeanMetric):
 @register_serializable("ncps.metrics")
 @dataclass(frozen=True)
 class SparseCategoricalAccuracy(MeanMetric):
-    """Share of the samples whose largest prediction is that of the right class, whose number is the target."""
+    """Share of the samples whose largest prediction is that of the right class, whose number is the target.
+
+    Example:
+        >>> metric = SparseCategoricalAccuracy()
+        >>> state = metric.update(metric.start(), np.int32([1, 0]), np.float32([[0.2, 0.8], [0.4, 0.6]]))
+        >>> float(metric.result(state))
+        0.5
+    """
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample (and time step)."""
@@ -294,7 +360,14 @@ def interpolated_precision(true_positives: Tensor, false_positives: Tensor) -> T
 
 @dataclass(frozen=True)
 class FunctionMetric(MeanMetric):
-    """The mean of a user's function ``(y_true, y_pred)``, or of a loss."""
+    """The mean of a user's function ``(y_true, y_pred)``, or of a loss.
+
+    Example:
+        >>> metric = get(lambda y, prediction: ops.mean(ops.absolute(y - prediction), axis=-1))
+        >>> state = metric.update(metric.start(), np.float32([[1.0]]), np.float32([[3.0]]))
+        >>> type(metric).__name__, float(metric.result(state))
+        ('FunctionMetric', 2.0)
+    """
 
     function: Callable[[Tensor, Tensor], Tensor]
 

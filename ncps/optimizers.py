@@ -13,6 +13,20 @@ from typing import Any
 from ncps.naming import find, snake_case
 from ncps.serialization import register_serializable
 
+__all__ = [
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "SGD",
+    "get",
+]
+
 LearningRate = float | Callable[[int], Any]
 
 

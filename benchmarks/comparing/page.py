@@ -30,7 +30,7 @@ that all of them see the same state of the machine. Milliseconds are medians, "s
 
 ```sh
 python -m pip install --no-deps --target .peers/ncps-1.0.1 ncps==1.0.1 future==1.0.0
-python -m benchmarks.compare --cases grid floors growth --json speed.json --plot docs --page docs/speed.md
+python -m benchmarks.compare --cases grid floors growth --json speed.json --plot --page
 ```
 """
 WARNING = "**These numbers are of a quick run on a busy machine: they show the form of the page, not the speed.**\n\n"

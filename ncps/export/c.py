@@ -32,6 +32,13 @@ class CCode:
         stack: bytes of the vectors of a step, which are on the stack while it runs.
         products: multiplications with an addition in a step.
         functions: exponentials, hyperbolic tangents and square roots in a step.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     code = to_c(CfC(4, input_size=3), folder, name="small")
+        >>> code.ram, [file.name for file in code.files]
+        (16, ['small.h', 'small.c'])
     """
 
     name: str

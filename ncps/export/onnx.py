@@ -15,15 +15,11 @@ STEP, SEQUENCE = "step", "sequence"
 def to_onnx(model: Any, path: str | os.PathLike[str], kind: str = STEP) -> Path:
     """Writes a trained model as ONNX, of standard operators only.
 
-    ========== =============================================== ================================================
-    kind       inputs                                          outputs
-    ========== =============================================== ================================================
-    step       `input` (batch, F), `timespan` (batch, 1),      `output` (batch, M), the states with ``_next``
-               states
-    sequence   `inputs` (batch, steps, F), `timespans`         `outputs` (batch, steps, M), or (batch, M) where
-               (batch, steps), states                          the model gives the last; states with ``_next``
-    ========== =============================================== ================================================
+    - ``"step"`` takes `input` (batch, F), `timespan` (batch, 1) and the states, and gives `output` (batch, M).
+    - ``"sequence"`` takes `inputs` (batch, steps, F), `timespans` (batch, steps) and the states, and gives `outputs`
+      (batch, steps, M), or (batch, M) where the model gives the last.
 
+    Both also give the states after it, under their names with ``_next``.
     There is a state (batch, N) for each recurrent layer, named by its kind and place (``ltc_0``); zeros begin a stream.
     Any batch and any number of steps go. The loop over time is ONNX' `Scan`.
 

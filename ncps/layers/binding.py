@@ -8,15 +8,28 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 from ncps.backend import NCPSBackend, backend_scope
 
 
+class ConstructorSignature:
+    """The signature of a class, for `help` and editors: its constructor's, as its metaclass has a ``__call__``.
+
+    A class may have a ``__signature__`` of its own, which wins, as this is no data descriptor.
+    """
+
+    def __get__(self, cls: Any, owner: type) -> inspect.Signature:
+        signature = inspect.signature(cls.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:], return_annotation=signature.empty)
+
+
 class LayerMeta(type):
     """Instantiating a layer class instantiates its binding to the active backend, or what was registered for it."""
 
+    __signature__ = ConstructorSignature()
     bound_to: str | None
     native_kind: str
     made_of: Callable[[tuple[Any, ...], dict[str, Any]], Any]

@@ -214,6 +214,26 @@ class HoistingCell(Cell):
     `constants` holds what a sequence needs once, `drive` what the inputs of many steps contribute, in one product,
     `step` what depends on the state, and `readout` what follows from many states at once. Its `call` is a sequence of
     one step. Here the packed state is the state, and the output is the state.
+
+    Example:
+        >>> class Leaky(HoistingCell):  # τ dh/dt = W x - h, solved exactly
+        ...     def __init__(self, units, **options):
+        ...         super().__init__(**options)
+        ...         self.units = units
+        ...
+        ...     def build(self, input_shape):
+        ...         self.kernel = self.add_weight("kernel", (input_shape[-1], self.units))
+        ...
+        ...     def constants(self, timespan):
+        ...         return ops.convert_to_tensor(self.kernel)
+        ...
+        ...     def drive(self, inputs, constants):
+        ...         return ops.matmul(inputs, constants)
+        ...
+        ...     def step(self, packed, drive, timespan, constants):
+        ...         return drive + (packed - drive) * ops.exp(-timespan)
+        >>> RNN(Leaky(4))(np.ones((2, 5, 3), "float32"), timespans=0.1).shape
+        (2, 4)
     """
 
     units: Any
@@ -225,7 +245,7 @@ class HoistingCell(Cell):
 
     @property
     def output_size(self) -> Any:
-        """Number of neurons: the state is the output."""
+        """Number of neurons, as the state is the output."""
         return self.units
 
     def pack_state(self, states: Tree, inputs: Tensor) -> Tree:

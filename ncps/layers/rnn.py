@@ -352,10 +352,10 @@ class CellSequence(RNN):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "make_cell" in vars(cls) and "__init__" not in vars(cls):
-            cls.__signature__ = joint_signature(cls.make_cell)  # type: ignore[attr-defined]
+            cls.__signature__ = joint_signature(cls.make_cell)
         elif "__init__" in vars(cls):
             own = inspect.signature(vars(cls)["__init__"])
-            cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])  # type: ignore[attr-defined]
+            cls.__signature__ = own.replace(parameters=list(own.parameters.values())[1:])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         make: Any = type(self).make_cell

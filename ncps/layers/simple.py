@@ -44,7 +44,7 @@ class Activation(Elementwise):
 
 
 class Dropout(Elementwise):
-    """While training, zeros a fraction `rate` of the inputs and divides the others by 1 - rate (Srivastava 2014).
+    """While training, zeros a fraction `rate` of the elements, and divides the others by 1 - rate (Srivastava 2014).
 
     Args:
         rate: fraction between 0 and 1.

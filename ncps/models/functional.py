@@ -50,6 +50,14 @@ class Functional(Model):
     Raises:
         TypeError: something among them is no symbol.
         ValueError: the outputs need an input that is not among the inputs, or two inputs have one name.
+
+    Example:
+        >>> import ncps
+        >>> from ncps.layers import CfC, Dense
+        >>> sequences = ncps.Input((None, 3))
+        >>> model = ncps.Model(sequences, Dense(2)(CfC(8)(sequences)))
+        >>> type(model).__name__, model.predict(np.zeros((4, 7, 3)), verbose=0).shape
+        ('Functional', (4, 2))
     """
 
     takes_seed = False

@@ -1,4 +1,4 @@
-"""Activations."""
+"""Activations: tensors of any shape, element by element or along one axis; the shape stays."""
 
 from __future__ import annotations
 
@@ -21,47 +21,92 @@ def relu(x: Tensor) -> Tensor:
 
 @primitive
 def sigmoid(x: Tensor) -> Tensor:
-    """Logistic function, 1 / (1 + e⁻ˣ)."""
+    """Logistic function, 1 / (1 + e⁻ˣ).
+
+    Example:
+        >>> ops.sigmoid([0.0, 100.0])
+        array([0.5, 1. ], dtype=float32)
+    """
 
 
 @primitive
 def softplus(x: Tensor) -> Tensor:
-    """ln(1 + eˣ)."""
+    """ln(1 + eˣ).
+
+    Example:
+        >>> ops.softplus([0.0, 100.0])
+        array([  0.6931472, 100.       ], dtype=float32)
+    """
 
 
 @primitive
 def silu(x: Tensor) -> Tensor:
-    """x sigmoid(x)."""
+    """x sigmoid(x).
+
+    Example:
+        >>> ops.silu([0.0, 100.0])
+        array([  0., 100.], dtype=float32)
+    """
 
 
 @primitive
 def gelu(x: Tensor, approximate: bool = True) -> Tensor:
-    """x Φ(x), Φ the normal distribution function; by default its tanh approximation."""
+    """x Φ(x), Φ the normal distribution function; by default its tanh approximation.
+
+    Example:
+        >>> ops.gelu([0.0, 100.0])
+        array([  0., 100.], dtype=float32)
+    """
 
 
 @primitive
 def elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where positive, else alpha (eˣ - 1)."""
+    """x where positive, else alpha (eˣ - 1).
+
+    Example:
+        >>> ops.elu([-100.0, 2.0])
+        array([-1.,  2.], dtype=float32)
+    """
 
 
 @primitive
 def leaky_relu(x: Tensor, negative_slope: float = 0.2) -> Tensor:
-    """x where positive, else negative_slope x."""
+    """x where positive, else negative_slope x.
+
+    Example:
+        >>> ops.leaky_relu([-1.0, 2.0])
+        array([-0.2,  2. ], dtype=float32)
+    """
 
 
 @primitive
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """eˣ / Σ eˣ along an axis."""
+    """eˣ / Σ eˣ along an axis.
+
+    Example:
+        >>> ops.softmax([0.0, 0.0])
+        array([0.5, 0.5], dtype=float32)
+    """
 
 
 @primitive
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """x - ln Σ eˣ along an axis."""
+    """x - ln Σ eˣ along an axis.
+
+    Example:
+        >>> ops.log_softmax([0.0, 100.0])
+        array([-100.,    0.], dtype=float32)
+    """
 
 
 @composite
 def lecun_tanh(x: Tensor) -> Tensor:
-    """1.7159 tanh(0.666 x), the activation of the CfC paper's backbones (LeCun et al. 1998)."""
+    """1.7159 tanh(0.666 x), the activation of the CfC paper's backbones (LeCun et al. 1998).
+
+    Example:
+        >>> ops.lecun_tanh([0.0, 100.0])
+        array([0.    , 1.7159], dtype=float32)
+    """
     return multiply(tanh(multiply(x, 0.666)), 1.7159)
 
 

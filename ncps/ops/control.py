@@ -1,4 +1,7 @@
-"""Loops, branches, gradients; the frameworks keep the functions given to them, and ours their backend."""
+"""Loops, branches, gradients, for trees of tensors of any shape.
+
+The frameworks keep the functions given to them, and ours keep their backend.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,12 @@ def associative_scan(f: Callable[[Tree, Tree], Tree], elems: Tree, reverse: bool
 @keeps_functions
 @primitive
 def cond(pred: Tensor, true_fn: Callable[[], Tree], false_fn: Callable[[], Tree]) -> Tree:
-    """The result of one of two functions; both have the same structure."""
+    """The result of one of two functions; both have the same structure.
+
+    Example:
+        >>> ops.cond(True, lambda: 1.0, lambda: 2.0)
+        1.0
+    """
 
 
 @keeps_functions
@@ -74,19 +82,34 @@ def while_loop(
     loop_vars: Sequence[Tree],
     maximum_iterations: int | None = None,
 ) -> tuple[Tree, ...]:
-    """``loop_vars = body(*loop_vars)`` while ``cond(*loop_vars)``; returns the last loop variables."""
+    """``loop_vars = body(*loop_vars)`` while ``cond(*loop_vars)``; returns the last loop variables.
+
+    Example:
+        >>> ops.while_loop(lambda i, x: i < 3, lambda i, x: (i + 1, 2.0 * x), (0, 1.0))
+        (3, 8.0)
+    """
 
 
 @keeps_functions
 @primitive
 def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Tree], Tree], init_val: Tree) -> Tree:
-    """``value = body_fun(i, value)`` for i from `lower` to `upper` - 1."""
+    """``value = body_fun(i, value)`` for i from `lower` to `upper` - 1.
+
+    Example:
+        >>> ops.fori_loop(0, 3, lambda i, x: x + i, 0)
+        3
+    """
 
 
 @keeps_functions
 @primitive
 def vectorized_map(function: Callable[[Tree], Tree], elements: Tree) -> Tree:
-    """`function` of every slice along the first axis at once."""
+    """`function` of every slice along the first axis at once.
+
+    Example:
+        >>> ops.vectorized_map(lambda x: x * x, ops.arange(3))
+        array([0, 1, 4], dtype=int32)
+    """
 
 
 @keeps_functions
@@ -114,12 +137,26 @@ def custom_gradient(
         forward: ``(*args) -> (outputs, residuals)``.
         backward: ``(residuals, cotangents) -> gradients``, one gradient per argument (a single one may stand alone),
             each of its argument's structure, None where there is none.
+
+    Example:
+        >>> def forward(x):
+        ...     return ops.square(x), x
+        >>> def backward(x, upstream):
+        ...     return 2.0 * x * upstream
+        >>> square = ops.custom_gradient(ops.square, forward, backward)
+        >>> square([3.0])
+        array([9.], dtype=float32)
     """
 
 
 @primitive
 def stop_gradient(x: Tensor) -> Tensor:
-    """`x` as a constant in the backward pass."""
+    """`x` as a constant in the backward pass.
+
+    Example:
+        >>> ops.stop_gradient([1.0])
+        array([1.], dtype=float32)
+    """
 
 
 @keeps_functions
@@ -133,4 +170,10 @@ def value_and_grad(function: Callable[..., Tensor]) -> Callable[..., tuple[Tenso
 
     Raises:
         UnsupportedOperationError: on NumPy, which has no gradients.
+
+    Example:
+        >>> ops.value_and_grad(lambda x: ops.sum(x * x))  # else a function, which gives 9.0 and [6.0] for [3.0]
+        Traceback (most recent call last):
+            ...
+        ncps.errors.UnsupportedOperationError: NumPy runs networks but has no gradients. ...
     """

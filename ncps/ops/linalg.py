@@ -1,4 +1,4 @@
-"""Products of vectors and matrices."""
+"""Products of vectors, matrices and tensors, with the shapes that NumPy gives them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,23 @@ def matmul(x1: Tensor, x2: Tensor) -> Tensor:
 
 @primitive
 def outer(x1: Tensor, x2: Tensor) -> Tensor:
-    """All products of the elements of two vectors."""
+    """All products of the elements of two vectors.
+
+    Example:
+        >>> ops.outer([1, 2], [3, 4])
+        array([[3, 4],
+               [6, 8]], dtype=int32)
+    """
 
 
 @primitive
 def tensordot(x1: Tensor, x2: Tensor, axes: int = 2) -> Tensor:
-    """Sum of products over the last `axes` axes of x1 and the first of x2."""
+    """Sum of products over the last `axes` axes of x1 and the first of x2.
+
+    Example:
+        >>> ops.tensordot(ops.ones((2, 3)), ops.ones((3, 4)), axes=1).shape
+        (2, 4)
+    """
 
 
 @primitive

@@ -22,62 +22,123 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @primitive
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Mean."""
+    """Mean.
+
+    Example:
+        >>> ops.mean([[1.0, 2.0], [3.0, 4.0]], axis=1, keepdims=True)
+        array([[1.5],
+               [3.5]], dtype=float32)
+    """
 
 
 @primitive
 def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Largest element."""
+    """Largest element.
+
+    Example:
+        >>> ops.max([[1.0, 2.0], [3.0, 0.0]], axis=-1)
+        array([2., 3.], dtype=float32)
+    """
 
 
 @primitive
 def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Smallest element."""
+    """Smallest element.
+
+    Example:
+        >>> ops.min([[1.0, 2.0], [3.0, 0.0]], axis=-1)
+        array([1., 0.], dtype=float32)
+    """
 
 
 @primitive
 def prod(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Product."""
+    """Product.
+
+    Example:
+        >>> ops.prod([[1.0, 2.0], [3.0, 4.0]], axis=0)
+        array([3., 8.], dtype=float32)
+    """
 
 
 @primitive
 def var(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Variance, divided by the number of elements."""
+    """Variance, divided by the number of elements.
+
+    Example:
+        >>> ops.var([[1.0, 3.0], [2.0, 2.0]], axis=1)
+        array([1., 0.], dtype=float32)
+    """
 
 
 @primitive
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Standard deviation, the root of `var`."""
+    """Standard deviation, the root of `var`.
+
+    Example:
+        >>> ops.std([[1.0, 3.0], [2.0, 2.0]], axis=1)
+        array([1., 0.], dtype=float32)
+    """
 
 
 @primitive
 def logsumexp(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """ln Σ eˣ without overflow."""
+    """ln Σ eˣ without overflow.
+
+    Example:
+        >>> ops.logsumexp([[1000.0, 1000.0]], axis=1)
+        array([1000.6932], dtype=float32)
+    """
 
 
 @primitive
 def norm(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Euclidean norm of the elements."""
+    """Euclidean norm of the elements.
+
+    Example:
+        >>> ops.norm([[3.0, 4.0]], axis=1)
+        array([5.], dtype=float32)
+    """
 
 
 @primitive
 def all(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether all are true."""
+    """Whether all are true.
+
+    Example:
+        >>> ops.all([[True, False], [True, True]], axis=1)
+        array([False,  True])
+    """
 
 
 @primitive
 def any(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Whether any is true."""
+    """Whether any is true.
+
+    Example:
+        >>> ops.any([[True, False], [False, False]], axis=1)
+        array([ True, False])
+    """
 
 
 @primitive
 def argmax(x: Tensor, axis: int = -1) -> Tensor:
-    """Index of the largest element along an axis, the first of equals, int32."""
+    """Index of the largest element along an axis, the first of equals, int32.
+
+    Example:
+        >>> ops.argmax([[1.0, 3.0, 3.0]])
+        array([1], dtype=int32)
+    """
 
 
 @primitive
 def argmin(x: Tensor, axis: int = -1) -> Tensor:
-    """Index of the smallest element along an axis, the first of equals, int32."""
+    """Index of the smallest element along an axis, the first of equals, int32.
+
+    Example:
+        >>> ops.argmin([[1.0, 3.0, 0.0]])
+        array([2], dtype=int32)
+    """
 
 
 @primitive
@@ -92,4 +153,9 @@ def cumsum(x: Tensor, axis: int = 0) -> Tensor:
 
 @primitive
 def cumprod(x: Tensor, axis: int = 0) -> Tensor:
-    """Running product along an axis."""
+    """Running product along an axis.
+
+    Example:
+        >>> ops.cumprod([1.0, 2.0, 3.0])
+        array([1., 2., 6.], dtype=float32)
+    """

@@ -76,6 +76,15 @@ def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Ker
         ValueError: the file is damaged, of another format or of a newer version, names a class that is not registered
             (import the module that defines it), or its weights do not fit its configuration.
         OSError: it cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from ncps.layers import CfC
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(CfC(4, input_size=3), f"{folder}/model.safetensors")
+        ...     model = load(f"{folder}/model.safetensors")
+        >>> model(np.ones((2, 5, 3), "float32")).shape
+        (2, 4)
     """
     content = files.read(path)
     parts, arrays = described(content.metadata, path), content.arrays.values()

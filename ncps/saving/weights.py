@@ -67,6 +67,17 @@ def load_weights(layer: Any, path: str | os.PathLike[str], strict: bool = True) 
         ValueError: it is not built, the file is no safetensors file, or, if strict, weights are missing, unexpected or
             of another shape, all of which the message names; nothing is changed then.
         OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> from ncps.layers import Dense
+        >>> trained, fresh = Dense(2, input_size=3), Dense(2, input_size=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_weights(trained, f"{folder}/weights.safetensors")
+        ...     load_weights(fresh, f"{folder}/weights.safetensors")
+        []
+        >>> np.array_equal(fresh.kernel, trained.kernel)
+        True
     """
     own = {weight.path: weight for weight in weights_of(layer)}
     return set_weights(own, model_arrays(files.read(path).arrays), path, strict)

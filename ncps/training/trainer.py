@@ -22,6 +22,13 @@ class Trainer:
 
     The inputs of a batch reach `call` as they are: an array is its first argument, a tuple gives the first arguments in
     order (sequences, timespans, mask), a dictionary gives arguments by name.
+
+    Example:
+        >>> from ncps.layers import Dense, Sequential
+        >>> model = Sequential([Dense(1, kernel_initializer="ones")])
+        >>> model.compile(loss="mse")  # before `fit` also an optimizer
+        >>> model.evaluate(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+        1.0
     """
 
     scope: Callable[[], Any]

@@ -18,6 +18,13 @@ class Synapses(NamedTuple):
         source: ids of the neurons (or inputs) where the synapses begin.
         target: ids of the neurons where they end.
         polarity: 1 for excitatory, -1 for inhibitory.
+
+    Example:
+        >>> from ncps.wirings import FullyConnected
+        >>> wiring = FullyConnected(2)
+        >>> wiring.build(3)
+        >>> wiring.synapses.source, wiring.synapses.target
+        (array([0, 1, 0, 1], dtype=int32), array([0, 0, 1, 1], dtype=int32))
     """
 
     source: np.ndarray

@@ -231,7 +231,7 @@ def test_elapsed_times_that_float16_does_not_hold(backend):
 
 
 def test_nan_stays_in_its_sample_and_is_not_hidden(backend):
-    """Documented in docs/layers.md: it passes through, from its step on."""
+    """Documented in docs/guides/layers.md: it passes through, from its step on."""
     x = X.copy()
     x[1, 2, 0] = np.nan
     for make in (lambda **o: LTC(3, **o), lambda **o: CfC(3, **o), lambda **o: LRC(3, **o), lambda **o: GRU(3, **o)):

@@ -390,7 +390,7 @@ def slice(inputs, start_indices, shape):
 
 
 def slice_update(inputs, start_indices, updates):
-    out = np.array(inputs)
+    out = np.array(tensor(inputs))
     out[common.block(start_indices, np.shape(updates))] = updates
     return out
 

@@ -83,6 +83,15 @@ def cfc_sequence(
         States of the last layer, (T, B, H) or (B, H), and those of all layers after the last step.
 
     Source: Hasani et al., Nature Machine Intelligence 2022 (arXiv 2106.13898), eq. 3 and 4.
+
+    Example:
+        >>> kernel, bias = ops.zeros((3 + 4, 4 * 4)), ops.zeros((4 * 4,))  # of [x, h] for the heads f, g, a, b
+        >>> layer, state = ops.CfCLayer(((kernel, bias),)), ops.zeros((2, 4))
+        >>> outputs, last = ops.cfc_sequence(
+        ...     ops.ones((5, 2, 3)), (state,), np.float32(0.1), None, None, (layer,), "default", None, "tanh", True
+        ... )
+        >>> outputs.shape, [h.shape for h in last]
+        ((5, 2, 4), [(2, 4)])
     """
     layers = tree.map(convert_to_tensor, layers)
     functions = cfc_functions(mode, backbone_activation, head_activation, every)

@@ -94,6 +94,19 @@ def ltc_sequence(
         neurons (B, N).
 
     Source: Hasani et al., AAAI 2021 (arXiv 2006.04439), eq. 3.
+
+    Example:
+        >>> one, none = ops.ones((1,)), ops.zeros((0,))  # a neuron with a sensory synapse, and no other
+        >>> weights = ops.LTCWeights(
+        ...     one, one, 0 * one, none, none, none, none, one, one, one, one, None, None, None, None
+        ... )
+        >>> first, nobody = np.int32([0]), np.int32([])
+        >>> synapses = ops.Synapses(nobody, nobody, np.int32([0, 0]), first, first, np.int32([0, 1]))
+        >>> outputs, v = ops.ltc_sequence(
+        ...     ops.ones((5, 2, 1)), ops.zeros((2, 1)), np.float32(0.1), None, None, weights, synapses, 6, 1e-8, 1, True
+        ... )
+        >>> outputs.shape, v.shape
+        ((5, 2, 1), (2, 1))
     """
     weights, synapses = tree.map(convert_to_tensor, (weights, synapses))
     functions = ltc_functions(synapses, unfolds, epsilon, motors, every)

@@ -20,6 +20,8 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.patches import Rectangle  # noqa: E402
 
+from ncps.wirings.drawing import NEURON_COLORS, SYNAPSE_COLORS  # noqa: E402
+
 B, T, F, N = 2, 6, 3, 8
 SERIES = np.random.default_rng(0).normal(size=(B, T, F)).astype(np.float32)
 TYPES = ("inter", "command", "motor")
@@ -74,9 +76,7 @@ def test_rows_stand_by_type_and_hold_the_states(layer, seen):
     bars = [bar for bar in ax.patches if isinstance(bar, Rectangle)]
     assert [bar.get_label() for bar in bars] == ["Inter neurons", "Command neurons", "Motor neurons"]
     assert [bar.get_height() for bar in bars] == [kinds.count(kind) for kind in TYPES]
-    assert [bar.get_facecolor()[:3] for bar in bars] == [
-        to_rgb(color) for color in ("tab:blue", "tab:purple", "tab:orange")
-    ]
+    assert [bar.get_facecolor()[:3] for bar in bars] == [to_rgb(NEURON_COLORS[kind]) for kind in TYPES]
 
 
 def test_outputs_are_lines_below_on_the_same_axis(layer, seen):
@@ -179,8 +179,7 @@ def test_time_constants_are_lines_in_the_colors_of_the_types(layer):
     ax = viz.plot_time_constants(tau, wiring, sample=1, ax=new_axes())
     assert ax.get_yscale() == "log"
     drawn = {tuple(line.get_ydata()): line.get_color() for line in ax.lines}
-    colors = {"inter": "tab:blue", "command": "tab:purple", "motor": "tab:orange"}
-    expected = {tuple(np.float64(tau[1, :, i])): colors[wiring.get_type_of_neuron(i)] for i in range(N)}
+    expected = {tuple(np.float64(tau[1, :, i])): NEURON_COLORS[wiring.get_type_of_neuron(i)] for i in range(N)}
     assert drawn == expected
     assert legend_of(ax) == ["Inter neurons", "Command neurons", "Motor neurons"]
     assert "unit of the timespans" in ax.get_ylabel()
@@ -227,8 +226,8 @@ def test_widths_are_w_and_colors_the_signs(make, implicit, backend):
     widths = np.maximum(0.3, 4 * w / w.max())
     ax = viz.draw_synapses(layer, ax=new_axes())
     found = lines_by_color(ax)
-    np.testing.assert_allclose(found[to_rgb("tab:green")], sorted(widths[sign >= 0]), rtol=1e-5)
-    np.testing.assert_allclose(found[to_rgb("tab:red")], sorted(widths[sign < 0]), rtol=1e-5)
+    np.testing.assert_allclose(found[to_rgb(SYNAPSE_COLORS["excitatory"])], sorted(widths[sign >= 0]), rtol=1e-5)
+    np.testing.assert_allclose(found[to_rgb(SYNAPSE_COLORS["inhibitory"])], sorted(widths[sign < 0]), rtol=1e-5)
 
 
 def test_legend_and_labels(layer):

@@ -44,7 +44,9 @@ def save_wiring(wiring: Wiring, path: Path) -> None:
         ImportError: matplotlib or networkx is not installed.
     """
     synapses = wiring.synapse_count + wiring.sensory_synapse_count
-    subtitle = f"{wiring.input_dim} inputs, {wiring.units} neurons, {synapses} synapses (green excites, red inhibits)"
+    subtitle = (
+        f"{wiring.input_dim} inputs, {wiring.units} neurons, {synapses} synapses (green excites, orange inhibits)"
+    )
     figure, axes = new_figure(8, 7.5, type(wiring).__name__, subtitle)
     handles = wiring.draw_graph(layout="layered", ax=axes)
     axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=len(handles), frameon=False)

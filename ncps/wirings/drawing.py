@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.patches import Patch
     from networkx import DiGraph
 
-NEURON_COLORS = {"sensory": "tab:olive", "inter": "tab:blue", "command": "tab:purple", "motor": "tab:orange"}
-SYNAPSE_COLORS = {"excitatory": "tab:green", "inhibitory": "tab:red"}
+# Of the palette of Okabe and Ito (2008), which people who see no red or no green tell apart; 1.0.1 had green and red.
+NEURON_COLORS = {"sensory": "#56B4E9", "inter": "#0072B2", "command": "#CC79A7", "motor": "#E69F00"}
+SYNAPSE_COLORS = {"excitatory": "#009E73", "inhibitory": "#D55E00"}
 OTHER_NEURONS = "tab:gray"  # types that only a user's wiring knows
 
 

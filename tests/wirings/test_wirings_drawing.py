@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from ncps.wirings.arrows import ArrowHeads  # noqa: E402
+from ncps.wirings.drawing import NEURON_COLORS, SYNAPSE_COLORS  # noqa: E402
 from ncps.wirings.layouts import LAYOUTS, positions  # noqa: E402
 
 
@@ -67,13 +68,18 @@ def test_handles_and_colors(wiring, ax):
     handles = wiring.draw_graph("circular", mine, ax=ax)
     assert mine == {"motor": "black"}
     assert [(handle.get_label(), handle.get_facecolor()[:3]) for handle in handles] == [
-        ("Sensory neurons", to_rgb("tab:olive")),
-        ("Inter neurons", to_rgb("tab:blue")),
-        ("Command neurons", to_rgb("tab:purple")),
+        ("Sensory neurons", to_rgb(NEURON_COLORS["sensory"])),
+        ("Inter neurons", to_rgb(NEURON_COLORS["inter"])),
+        ("Command neurons", to_rgb(NEURON_COLORS["command"])),
         ("Motor neurons", to_rgb("black")),
     ]
     sizes = {color: len(places) for color, places in node_groups(ax).items()}
-    assert sizes == {to_rgb("tab:olive"): 5, to_rgb("tab:blue"): 6, to_rgb("tab:purple"): 4, to_rgb("black"): 2}
+    assert sizes == {
+        to_rgb(NEURON_COLORS["sensory"]): 5,
+        to_rgb(NEURON_COLORS["inter"]): 6,
+        to_rgb(NEURON_COLORS["command"]): 4,
+        to_rgb("black"): 2,
+    }
 
 
 def test_only_types_that_occur_are_explained(ax):
@@ -94,9 +100,9 @@ def test_types_of_a_user_are_drawn(ax):
 @pytest.mark.parametrize(
     ("colors", "expected"),
     [
-        (None, {"tab:green", "tab:red"}),
+        (None, set(SYNAPSE_COLORS.values())),
         ("gray", {"gray"}),
-        ({"inhibitory": "black"}, {"tab:green", "black"}),
+        ({"inhibitory": "black"}, {SYNAPSE_COLORS["excitatory"], "black"}),
     ],
 )
 def test_synapse_colors(wiring, ax, colors, expected):

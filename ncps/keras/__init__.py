@@ -1,8 +1,8 @@
 """The Keras module of ncps 1.0.1: the same layers, arguments and registered names, on jax, torch and TensorFlow.
 
 They are faces of the layers in `ncps.layers`, with the forward mathematics of 1.0.1's Keras module: linear heads and
-unmasked gates of the CfC. Its `.keras` and `.weights.h5` files load. docs/from_ncps_1.md tells what is kept and what is
-corrected.
+unmasked gates of the CfC. Its `.keras` and `.weights.h5` files load.
+docs/guides/from_ncps_1.md tells what is kept and what is corrected.
 """
 
 from ncps.backend import NCPSBackend

@@ -5,12 +5,12 @@ import os
 
 import numpy as np
 import pytest
-from small_models import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, sequential
+from small_models import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, plain, sequential
 
 import ncps
 from ncps import losses, metrics, optimizers
 from ncps.backend import NCPSBackend, backend_scope
-from ncps.layers import Dense, Layer
+from ncps.layers import Dense
 
 REFERENCE = "torch"  # which the others are held against
 needs_reference = pytest.mark.skipif(REFERENCE not in NCPSBackend.available_backends(), reason="not installed")
@@ -62,22 +62,11 @@ OPTIONS = [
 ]
 
 
-@ncps.register_serializable("tests.models")
-class Flat(Layer):
-    """The last step of series, for a model that is compiled in no time."""
-
-    def call(self, inputs):
-        return inputs[:, -1]
-
-    def compute_output_shape(self, input_shape):
-        return input_shape[0], input_shape[-1]
-
-
 @functools.cache
 def own_losses(i, backend):
     """The losses of five steps with an optimizer of the list, None where the framework has no such optimizer."""
     try:
-        return losses_of_steps(OPTIONS[i], 5, backend, lambda: ncps.Sequential([Flat(), Dense(1)]))
+        return losses_of_steps(OPTIONS[i], 5, backend, plain)
     except ncps.UnsupportedOperationError:
         return None
 
@@ -98,7 +87,7 @@ def test_every_optimizer_has_the_numbers_of_the_original(trains, i):
 def test_a_learning_rate_may_be_a_function_of_the_step(trains):
     if trains == "keras":
         pytest.skip("Keras has schedules of its own")
-    model = compiled(sequential, optimizers.SGD(lambda step: 0.1 / (1 + step)))
+    model = compiled(plain, optimizers.SGD(lambda step: 0.1 / (1 + step)))
     rates = []
     for _ in range(3):
         model.train_on_batch(SERIES, TARGETS)
@@ -249,7 +238,7 @@ def test_batches_come_from_anything_that_gives_them(trains, kind):
     results = []
     for each in ("arrays", kind):
         args, options = kinds[each]()
-        model = compiled(sequential, "sgd")
+        model = compiled(plain, "sgd")
         results.append(model.fit(*args, epochs=2, verbose=0, **options).history["loss"])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-6)
 
@@ -370,7 +359,7 @@ def test_mistakes_are_told_and_do_no_harm(trains, mistake):
         mx.enable_compile()  # where an error leaves something behind
     make, message = MISTAKES[mistake]
     args, options = make()
-    model = compiled(lambda: ncps.Sequential([Flat(), Dense(1)]), "sgd")
+    model = compiled(plain, "sgd")
     with pytest.raises(ValueError, match=message):
         model.fit(*args, verbose=0, **options)
     losses = model.fit(SERIES, TARGETS, epochs=3, verbose=0).history["loss"]

@@ -1,17 +1,17 @@
 """Liquid neural networks, written once and native on torch, jax, mlx, tensorflow, keras and NumPy."""
 
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from ncps import (
     callbacks as callbacks,
-    datasets as datasets,
-    export as export,
-    inspect as inspect,
     layers as layers,
     losses as losses,
     metrics as metrics,
     ops as ops,
     optimizers as optimizers,
     saving as saving,
-    viz as viz,
     wirings as wirings,
 )
 from ncps._version import __version__ as __version__
@@ -23,6 +23,9 @@ from ncps.saving import convert as convert
 from ncps.seeds import set_seed as set_seed
 from ncps.serialization import register_serializable as register_serializable
 from ncps.training import training_step as training_step
+
+if TYPE_CHECKING:
+    from ncps import datasets as datasets, export as export, inspect as inspect, viz as viz
 
 set_backend = NCPSBackend.set_backend
 get_backend = NCPSBackend.get_backend
@@ -38,3 +41,17 @@ def count_params(layer: layers.Layer, dense: bool = False) -> int:
         True
     """
     return layer.count_params(dense)
+
+
+LATER = ("datasets", "export", "inspect", "viz")  # most programs never ask for them, and none waits for them
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Imports a module of `LATER` when it is first asked for."""
+    if name in LATER:
+        return importlib.import_module(f"ncps.{name}")
+    raise AttributeError(f"module 'ncps' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})

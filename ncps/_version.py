@@ -1,3 +1,3 @@
 """The version of ncps, and the only place where it is written."""
 
-__version__ = "2.0.0.dev0"
+__version__ = "2.0.0"

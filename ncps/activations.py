@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ncps import ops
+from ncps.naming import nearest
 
 __all__ = [
     "get",
@@ -43,5 +44,8 @@ def get(activation: str | Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     if activation is None:
         return NAMED["linear"]
     if activation not in NAMED:
-        raise ValueError(f"Expected an activation out of {', '.join(NAMED)}, or a function. Received: {activation!r}")
+        raise ValueError(
+            f"Expected an activation out of {', '.join(NAMED)}, or a function. Received: {activation!r}. "
+            f"{nearest(activation, NAMED)}"
+        )
     return NAMED[activation]

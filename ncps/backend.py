@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from ncps.errors import BackendConfigurationError
+from ncps.naming import nearest
 
 
 class BuiltinBackend(NamedTuple):
@@ -164,7 +165,10 @@ class NCPSBackend:
             TypeError: `implementation` is not a class.
         """
         if not isinstance(implementation, type):
-            raise TypeError(f"Expected a class as implementation of {layer_type!r}. Received: {implementation!r}")
+            raise TypeError(
+                f"Expected a class as implementation of {layer_type!r}. Received: {implementation!r}. Give the class "
+                "itself, not an object of it."
+            )
         cls._layers[backend, layer_type] = implementation
         cls._table(backend)
 
@@ -172,7 +176,10 @@ class NCPSBackend:
     def register_op(cls, backend: str, name: str, function: Callable[..., Any]) -> None:
         """Binds the op `name` under `backend` to `function`, which has the op's signature."""
         if not callable(function):
-            raise TypeError(f"Expected a function as binding of the op {name!r}. Received: {function!r}")
+            raise TypeError(
+                f"Expected a function as binding of the op {name!r}. Received: {function!r}. Give a function with the "
+                "signature that stands in ncps.ops."
+            )
         cls._table(backend)[name] = function
 
     @classmethod
@@ -307,7 +314,11 @@ class NCPSBackend:
             cls._table(backend)
             return
         if backend not in cls._ops:
-            raise ValueError(f"Expected a backend out of {', '.join(cls.known_backends())}. Received: {backend!r}")
+            known = cls.known_backends()
+            raise ValueError(
+                f"Expected a backend out of {', '.join(known)}. Received: {backend!r}. {nearest(backend, known)} A "
+                "backend of another package has to be installed, or registered with NCPSBackend.register_op."
+            )
 
     @classmethod
     def _initialise(cls) -> str:
@@ -330,7 +341,8 @@ class NCPSBackend:
             cls._hint(name)
             return name
         raise RuntimeError(
-            f'No backend can be initialised. Install one: pip install "ncps[torch]". {" ".join(reasons)}'
+            "Expected a backend that can be initialised. Received: none. Install one: pip install "
+            f'"ncps[torch]". {" ".join(reasons)}'
         )
 
     @classmethod
@@ -364,7 +376,7 @@ class NCPSBackend:
         if generic is None:
             raise ValueError(
                 f"Expected a layer type out of {', '.join(sorted(cls._generic_layers))}, or one registered for the "
-                f"backend {backend!r} with NCPSBackend.register. Received: {layer_type!r}"
+                f"backend {backend!r} with NCPSBackend.register. Received: {layer_type!r}. Register it first."
             )
         return bind(generic, backend)
 

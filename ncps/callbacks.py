@@ -176,7 +176,10 @@ class Monitor(Callback):
 
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
-            raise ValueError(f"Expected mode='auto', 'min' or 'max'. Received: mode={mode!r}")
+            raise ValueError(
+                f"Expected mode='auto', 'min' or 'max'. Received: mode={mode!r}. 'auto' takes accuracies and AUC to "
+                "grow, and all else to fall."
+            )
         self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
         grows = mode == "max" or (mode == "auto" and monitor.endswith(("acc", "accuracy", "auc")))
         self.sign = 1.0 if grows else -1.0
@@ -285,7 +288,10 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         if save_freq != "epoch" and not (isinstance(save_freq, int) and save_freq > 0):
-            raise ValueError(f"Expected save_freq='epoch' or a number of steps. Received: save_freq={save_freq!r}")
+            raise ValueError(
+                f"Expected save_freq='epoch' or a number of steps. Received: save_freq={save_freq!r}. Give a whole "
+                "number from 1 to save within epochs."
+            )
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only, self.save_freq = save_best_only, save_weights_only, save_freq
         self.best = initial_value_threshold
@@ -374,7 +380,10 @@ class ReduceLROnPlateau(Monitor):
     ) -> None:
         super().__init__(monitor, mode, min_delta)
         if not 0 < factor < 1:
-            raise ValueError(f"Expected a factor between 0 and 1. Received: factor={factor!r}")
+            raise ValueError(
+                f"Expected a factor between 0 and 1. Received: factor={factor!r}. The learning rate is multiplied by "
+                "it: 0.5 halves it."
+            )
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ncps.naming import nearest
+
 __all__ = [
     "Constant",
     "GlorotNormal",
@@ -210,10 +212,16 @@ def get(initializer: str | float | np.ndarray | Initializer) -> Callable[[Shape,
     """
     if isinstance(initializer, str):
         if initializer not in NAMED:
-            raise ValueError(f"Expected an initializer out of {', '.join(NAMED)}. Received: {initializer!r}")
+            raise ValueError(
+                f"Expected an initializer out of {', '.join(NAMED)}. Received: {initializer!r}. "
+                f"{nearest(initializer, NAMED)}"
+            )
         return NAMED[initializer]
     if isinstance(initializer, (int, float, np.ndarray)):
         return Constant(value=initializer)
     if callable(initializer):
         return initializer
-    raise TypeError(f"Expected a name, a number, an array or an Initializer. Received: {initializer!r}")
+    raise TypeError(
+        f"Expected a name, a number, an array or an Initializer. Received: {initializer!r}. The names are "
+        f"{', '.join(NAMED)}."
+    )

@@ -47,7 +47,7 @@ class Loss:
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample, or for each sample and time step: the last axis is reduced."""
-        raise NotImplementedError(f"{type(self).__name__} does not define call(self, y_true, y_pred).")
+        raise NotImplementedError(f"{type(self).__name__} does not define call(self, y_true, y_pred). Define it.")
 
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
@@ -94,7 +94,8 @@ def alike(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
     if not same_shape(y_true.shape, y_pred.shape):
         raise ValueError(
             f"Expected targets of the shape of the predictions. Received: targets {tuple(y_true.shape)}, predictions "
-            f"{tuple(y_pred.shape)}"
+            f"{tuple(y_pred.shape)}. Targets of every step need return_sequences=True in the last layer over time; "
+            "else give those of the last."
         )
     return ops.cast(y_true, ops.dtype(y_pred)), y_pred
 
@@ -135,7 +136,7 @@ def broadcast(factor: Tensor, values: Tensor) -> Tensor:
     if not same_shape(factor.shape, tuple(values.shape)[: len(factor.shape)]):
         raise ValueError(
             f"Expected sample weights and masks of a shape that {tuple(values.shape)} begins with. Received: "
-            f"{tuple(factor.shape)}"
+            f"{tuple(factor.shape)}. Give one for each sample (B,), or for each step (B, T)."
         )
     for _ in range(len(values.shape) - len(factor.shape)):
         factor = ops.expand_dims(factor, -1)

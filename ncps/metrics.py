@@ -301,7 +301,7 @@ class AUC(Metric):
         if self.num_thresholds < 2 or self.curve not in ("ROC", "PR"):
             raise ValueError(
                 "Expected num_thresholds of at least 2 and curve='ROC' or 'PR'. Received: "
-                f"num_thresholds={self.num_thresholds!r}, curve={self.curve!r}"
+                f"num_thresholds={self.num_thresholds!r}, curve={self.curve!r}. Leave them out for 200 and 'ROC'."
             )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,8 +29,21 @@ def find(kind: str, name: Any, known: Mapping[str, T]) -> T:
     wanted = name.replace("_", "").lower() if isinstance(name, str) else ""
     if wanted in plain:
         return known[plain[wanted]]
-    near = difflib.get_close_matches(wanted, plain, n=1)
-    hint = f" Did you mean {plain[near[0]]!r}?" if near else ""
     raise ValueError(
-        f"Expected {'an' if kind[0] in 'aeiou' else 'a'} {kind} out of {', '.join(known)}. Received: {name!r}.{hint}"
+        f"Expected {'an' if kind[0] in 'aeiou' else 'a'} {kind} out of {', '.join(known)}. Received: {name!r}. "
+        f"{nearest(name, known)}"
     )
+
+
+def nearest(name: Any, known: Iterable[Any]) -> str:
+    """The way out for a name that is not known: the nearest that is.
+
+    Example:
+        >>> nearest("pytorch", ("numpy", "torch"))
+        "Did you mean 'torch'?"
+        >>> nearest("abacus", ("numpy", "torch"))
+        'Give one of these.'
+    """
+    plain = {str(key).replace("_", "").lower(): key for key in known}
+    near = difflib.get_close_matches(str(name).replace("_", "").lower(), plain, n=1)
+    return f"Did you mean {plain[near[0]]!r}?" if near else "Give one of these."

@@ -55,10 +55,14 @@ class Optimizer:
     def __post_init__(self) -> None:
         for name, value in self.arguments().items():
             if isinstance(value, (int, float)) and not value >= 0:
-                raise ValueError(f"Expected {name} of at least 0. Received: {name}={value!r}")
+                raise ValueError(
+                    f"Expected {name} of at least 0. Received: {name}={value!r}. Give a number from 0, or leave it out."
+                )
         limits = [name for name in LIMITS if getattr(self, name) is not None]
         if len(limits) > 1:
-            raise ValueError(f"Expected one of {', '.join(LIMITS)} at most. Received: {', '.join(limits)}")
+            raise ValueError(
+                f"Expected one of {', '.join(LIMITS)} at most. Received: {', '.join(limits)}. Leave the others out."
+            )
 
     @property
     def name(self) -> str:

@@ -40,7 +40,7 @@ def set_seed(seed: Any) -> None:
         >>> ncps.set_seed(0)
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not seed >= 0:
-        raise ValueError(f"Expected an integer from 0. Received: seed={seed!r}")
+        raise ValueError(f"Expected an integer from 0. Received: seed={seed!r}. Give a whole number, such as 0.")
     _seeds.given = _seeds.value = int(seed)
     _seeds.layers = itertools.count()
     for ops in NCPSBackend.loaded_ops():

@@ -64,7 +64,10 @@ def map(function: Callable[..., Any], *trees: Tree) -> Tree:  # noqa: A001 - rea
     rest = [flatten(tree) for tree in trees[1:]]
     for _, other in rest:
         if other != structure:
-            raise ValueError(f"Expected trees of one structure. Received: {structure} and {other}")
+            raise ValueError(
+                f"Expected trees of one structure. Received: {structure} and {other}. Give both as lists or tuples "
+                "of the same lengths, or dictionaries of the same keys."
+            )
     return unflatten(structure, [function(*x) for x in zip(leaves, *(other for other, _ in rest), strict=True)])
 
 

@@ -213,10 +213,16 @@ def one_sample(name: str, values: Any, sample: int) -> np.ndarray:
     array = np.asarray(values, np.float64)
     if array.ndim == 3:
         if not -len(array) <= sample < len(array):
-            raise ValueError(f"Expected a sample below {len(array)}. Received: sample={sample}")
+            raise ValueError(
+                f"Expected a sample below {len(array)}. Received: sample={sample}. Give the number of a series in "
+                "the batch."
+            )
         array = array[sample]
     if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"Expected {name} (B, T, N) or (T, N). Received: shape {np.shape(values)}")
+        raise ValueError(
+            f"Expected {name} (B, T, N) or (T, N). Received: shape {np.shape(values)}. Give what ncps.inspect.activity "
+            "returns."
+        )
     return array
 
 
@@ -254,7 +260,9 @@ def groups_of(wiring: Wiring | None, units: int) -> list[Group]:
     if wiring is None:
         return [("", list(range(units)))]
     if wiring.units != units:
-        raise ValueError(f"Expected the wiring of {units} neurons. Received: one of {wiring.units}")
+        raise ValueError(
+            f"Expected the wiring of {units} neurons. Received: one of {wiring.units}. Give layer.cell.wiring, or None."
+        )
     kinds: dict[str, list[int]] = {}
     for neuron in range(units):
         kinds.setdefault(wiring.get_type_of_neuron(neuron), []).append(neuron)
@@ -339,7 +347,9 @@ def activity_axes(ax: Any, with_outputs: bool, units: int) -> tuple[Axes, Axes |
     if ax is not None:
         pair = list(np.ravel(np.asarray(ax, object)))
         if len(pair) > 2:
-            raise ValueError(f"Expected ax as axes, or a pair of axes. Received: {len(pair)}")
+            raise ValueError(
+                f"Expected ax as axes, or a pair of axes. Received: {len(pair)}. Leave it out for a figure of its own."
+            )
         return pair[0], pair[1] if len(pair) == 2 else None
     height = min(6.0, 1.2 + 0.18 * units)
     if not with_outputs:

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -80,7 +81,9 @@ def test_set_backend_is_the_default_of_the_process():
 def test_an_unknown_backend_is_named_with_the_known_ones():
     ncps.set_backend("numpy")
     for function in (ncps.set_backend, backend_scope, NCPSBackend.backend_scope):
-        with pytest.raises(ValueError, match=r"numpy.*keras.*Received: 'pytorch'"):
+        with pytest.raises(
+            ValueError, match=r"numpy.*keras.*Received: 'pytorch'\. Did you mean 'torch'\?.*register_op"
+        ):
             function("pytorch")
     assert ncps.get_backend() == "numpy"
 
@@ -179,9 +182,15 @@ def test_a_new_thread_begins_with_the_default_of_the_process():
 TELL = "import ncps; print(ncps.get_backend())"
 
 
-@pytest.mark.parametrize("name", ["numpy", "torch", "jax", "mlx"])
-def test_the_environment_chooses(name):
-    assert output_of(TELL, NCPS_BACKEND=name) == name
+@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
+def test_the_environment_chooses_and_a_backend_imports_no_other(name):
+    code = """
+import sys, ncps
+print(ncps.get_backend())
+ncps.layers.Dense(2, input_size=3)
+print([name for name in ("torch", "jax", "mlx", "tensorflow", "keras") if name in sys.modules])
+"""
+    assert output_of(code, NCPS_BACKEND=name).splitlines() == [name, str([] if name == "numpy" else [name])]
 
 
 def test_set_backend_goes_before_the_environment():
@@ -226,13 +235,32 @@ print(ncps.get_backend())
 
 
 def test_detection_takes_the_first_that_really_imports(tmp_path):
-    found = []
-    for i, name in enumerate(("mlx", "torch", "tensorflow", "jax")):
-        # find_spec finds them all; they fail when they are imported
-        broken_package(tmp_path, name, ("ImportError", "OSError", "AttributeError", "RuntimeError")[i])
-        found.append(output_of(TELL, tmp_path))
     assert DETECTED == ("mlx", "torch", "tensorflow", "jax", "numpy")
-    assert found == ["torch", "tensorflow", "jax", "numpy"]
+    broken = dict(zip(DETECTED, ("ImportError", "OSError", "AttributeError", "RuntimeError"), strict=False))
+    for name, error in broken.items():  # find_spec finds them all; they fail when they are imported
+        broken_package(tmp_path, name, error)
+    assert output_of(TELL, tmp_path) == "numpy"
+    shutil.rmtree(tmp_path / "torch")
+    assert output_of(TELL, tmp_path) == "torch"
+
+
+def test_detection_goes_through_the_backends_in_their_order(monkeypatch):
+    asked, real = [], NCPSBackend.ops_of
+    for working in DETECTED:
+
+        def ops_of(name, working=working):
+            asked.append(name)
+            if name != working:
+                raise ImportError(f"{name} is broken on purpose")
+            return real("numpy") | {"device": lambda x=None: "gpu"}
+
+        asked.clear()
+        monkeypatch.setattr(NCPSBackend, "ops_of", ops_of)
+        assert NCPSBackend._detect() == working
+        assert tuple(dict.fromkeys(asked)) == DETECTED[: DETECTED.index(working) + 1]
+    monkeypatch.setattr("ncps.backend.DETECTED", DETECTED[:2])
+    with pytest.raises(RuntimeError, match=r"mlx is broken on purpose torch is broken on purpose"):
+        NCPSBackend._detect()
 
 
 def test_detection_skips_what_is_not_installed(tmp_path):
@@ -288,17 +316,6 @@ import ncps, ncps.layers, ncps.ops, ncps.wirings, ncps.training
 print([name for name in {FRAMEWORKS!r} if name in sys.modules and name not in before])
 """
     assert output_of(code) == "[]"
-
-
-@pytest.mark.parametrize("name", ["numpy", "torch", "mlx"])
-def test_a_backend_imports_no_other(name):
-    code = f"""
-import sys, ncps
-ncps.set_backend({name!r})
-ncps.layers.Dense(2, input_size=3)
-print([name for name in ("torch", "jax", "mlx", "tensorflow", "keras") if name in sys.modules])
-"""
-    assert output_of(code) == str([] if name == "numpy" else [name])
 
 
 def test_available_backends_imports_none():

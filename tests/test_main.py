@@ -62,14 +62,19 @@ def test_the_environment_chooses(monkeypatch):
     assert "'abacus'" in program.ask("active")["error"]
 
 
-@pytest.mark.slow
-def test_the_command_prints_all_backends(monkeypatch):
+def test_the_command_prints_all_backends(tmp_path, monkeypatch):
+    for name in ("tensorflow", "jax", "keras"):  # those that take seconds to import
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise OSError('broken on purpose')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
     monkeypatch.setenv("NCPS_BACKEND", "numpy")
     monkeypatch.setenv("COLUMNS", "200")
     done = subprocess.run([sys.executable, "-m", "ncps"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for name in program.NCPSBackend.known_backends():
-        assert name in done.stdout
+    lines = {line.split("│")[1].strip(): line for line in done.stdout.splitlines() if line.startswith("│")}
+    assert set(lines) == set(program.NCPSBackend.known_backends())
+    for name, line in lines.items():
+        assert ("broken on purpose" in line) == (name in ("tensorflow", "jax", "keras")), line
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ def scan_length(xs: Any, length: int | None, known: Function = int) -> Any:
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             f"Expected one number of steps above 0, from the first axis of xs or from length. Received: "
-            f"{sorted(lengths) or 'neither'}"
+            f"{sorted(lengths) or 'neither'}. Give xs of one length, or length= alone."
         )
     return lengths.pop()
 
@@ -244,7 +244,7 @@ def gradients_of(backward: Function, residuals: Any, cotangents: Any, args: tupl
     if len(gradients) != len(args):
         raise ValueError(
             f"Expected the backward function to return one gradient per argument, {len(args)}. Received: "
-            f"{len(gradients)}"
+            f"{len(gradients)}. Return zeros where there is none."
         )
     return tuple(gradients)
 

@@ -43,7 +43,7 @@ class NativeLayer:
         if unknown:
             raise TypeError(
                 f"Expected arguments that {type(self).__name__} takes: {', '.join(self.arguments())}. Received: "
-                f"{', '.join(unknown)}"
+                f"{', '.join(unknown)}. Leave it out, or correct its name."
             )
         self._given_name = name
         self._dtype_name = (

@@ -111,7 +111,8 @@ class BoundOptimizer:
         if found is None:
             names = ", ".join(kind.__name__ for kind in self.KINDS)
             raise UnsupportedOperationError(
-                f"Expected an optimizer that {self.FRAMEWORK} has: {names}. Received: {type(given).__name__}"
+                f"Expected an optimizer that {self.FRAMEWORK} has: {names}. Received: {type(given).__name__}. "
+                "Use one of these, or another backend."
             )
         make, names = self.KINDS[found]
         own = given.own_arguments()
@@ -132,5 +133,5 @@ class BoundOptimizer:
         """The error for something that is no optimizer of this framework."""
         return TypeError(
             f"Expected the name of an optimizer, one of ncps.optimizers, or one of {self.FRAMEWORK}'s own. Received: "
-            f"{type(given).__module__}.{type(given).__qualname__}"
+            f"{type(given).__module__}.{type(given).__qualname__}. Give a name, such as 'adam'."
         )

@@ -60,13 +60,17 @@ def check(cell: Any, dialect: Dialect) -> None:
     """
     wanted = next((options for kind, options in COMPUTED.items() if isinstance(cell, kind)), None)
     if wanted is None:
-        raise TypeError(f"Expected LTC or CfC, which ncps 1.0.1 has. Received: {type(cell).__name__}")
+        raise TypeError(
+            f"Expected LTC or CfC, which ncps 1.0.1 has. Received: {type(cell).__name__}. Save other layers with "
+            "ncps.saving.save."
+        )
     for name, value in wanted.items():
         ignored = name == "head_activation" and cell.mode == "pure"
         if dialect is TORCH and getattr(cell, name) != value and not ignored:
             raise ValueError(
                 f"Expected {name}={value!r}, which the torch module of ncps 1.0.1 computes. Received: "
-                f"{type(cell).__name__} with {name}={getattr(cell, name)!r}"
+                f"{type(cell).__name__} with {name}={getattr(cell, name)!r}. Save it with ncps.saving.save, or train "
+                "with this option."
             )
 
 

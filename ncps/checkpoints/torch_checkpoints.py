@@ -114,7 +114,8 @@ def load(layer: Any, arrays: Mapping[str, Array]) -> None:
         found = from_old(layer, arrays)
     except ValueError as error:
         raise ValueError(
-            f"Expected a state dict of ncps 1.0.1 that fits {type(layer).__name__}. Received: {error}"
+            f"Expected a state dict of ncps 1.0.1 that fits {type(layer).__name__}. Received: {error}. Give the "
+            "wiring and the options that it was trained with, or none, and they are found."
         ) from None
     set_weights({weight.path: weight for weight in weights_of(layer)}, found, "the state dict")
 
@@ -137,15 +138,16 @@ def prefix_of(arrays: Mapping[str, Array]) -> str:
         if any(prefix + name in arrays for name in TELLING):
             return prefix
     outer = [name.removesuffix(ending) for name in arrays for ending in TELLING if name.endswith(f".{ending}")]
-    hint = ""
+    hint = "Give what model.state_dict() was for one of these."
     if outer:
         outside = outer[0].removesuffix(CELL)
         hint = (
-            f" The layer stands under {outside!r}: pass {{name.removeprefix({outside!r}): x for name, x in "
+            f"The layer stands under {outside!r}: pass {{name.removeprefix({outside!r}): x for name, x in "
             f"state_dict.items() if name.startswith({outside!r})}}."
         )
     raise ValueError(
-        f"Expected the state dict of an LTC or CfC of ncps 1.0.1. Received: {', '.join(list(arrays)[:8])} ...{hint}"
+        f"Expected the state dict of an LTC or CfC of ncps 1.0.1. Received: {', '.join(list(arrays)[:8])} and "
+        f"others. {hint}"
     )
 
 
@@ -245,5 +247,8 @@ def need(own: Mapping[str, Array], name: str) -> Array:
         ValueError: it is missing.
     """
     if name not in own:
-        raise ValueError(f"Expected {name!r} in the state dict of an LTC or CfC of ncps 1.0.1. Received: none.")
+        raise ValueError(
+            f"Expected {name!r} in the state dict of an LTC or CfC of ncps 1.0.1. Received: none. Save all of its "
+            "state_dict() anew."
+        )
     return own[name]

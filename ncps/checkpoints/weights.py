@@ -75,7 +75,7 @@ def from_old(layer: Any, arrays: Mapping[str, Array], dialect: Dialect = TORCH) 
         if name in arrays and arrays[name].shape == mask.shape:
             faults += other_synapses(name, mask, arrays[name])
     if faults:
-        raise ValueError("; ".join(faults))
+        raise ValueError("; ".join(faults))  # the callers say what was expected
     found = {pair.path: pair.join([arrays[name] for name in pair.names]) for pair in pairs}
     warn_of_negative(layer, found)
     return found

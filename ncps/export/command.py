@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace, model: Any, console: Console) -> None:
     """Writes the files, and says what they are."""
     if options.c is None and options.onnx is None:
-        raise ValueError("Expected --c DIR, --onnx FILE or both. Received: neither.")
+        raise ValueError("Expected --c DIR, --onnx FILE or both. Received: neither. Add one of them.")
     if options.c is not None:
         name = options.name or identifier_of(options.model.stem)
         code = to_c(model, options.c, name, INT8 if options.int8 else FLOAT, options.example)

@@ -60,7 +60,10 @@ def network_of(model: Any) -> Network:
     steps = list(steps_of(model))
     found = [block for layer in steps for block in blocks_of(layer)]
     if not found:
-        raise ValueError(f"Expected layers that compute something. Received: {name}, without any")
+        raise ValueError(
+            f"Expected layers that compute something. Received: {name}, without any. Add the layers before exporting "
+            "it."
+        )
     last = next((layer for layer in reversed(steps) if hasattr(layer, "return_sequences")), None)
     every = last is None or last.return_sequences
     return Network(name, Chain(sizes_of_chain(found), found), every)

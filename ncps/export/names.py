@@ -38,10 +38,10 @@ def check_identifier(name: Any) -> str:
         ValueError: it is not.
     """
     if not isinstance(name, str) or not is_identifier(name):
-        near = f" Try {identifier_of(name)!r}." if isinstance(name, str) else ""
+        near = f"Try {identifier_of(name)!r}." if isinstance(name, str) else "Give a text."
         raise ValueError(
             "Expected name as an identifier of C: a letter, then letters, digits and underscores, and no keyword or "
-            f"standard header. Received: {name!r}.{near}"
+            f"standard header. Received: {name!r}. {near}"
         )
     return name
 

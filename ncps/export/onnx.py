@@ -44,17 +44,23 @@ def to_onnx(model: Any, path: str | os.PathLike[str], kind: str = STEP) -> Path:
         'cfc.onnx'
     """
     if kind not in (STEP, SEQUENCE):
-        raise ValueError(f"Expected kind='step' or 'sequence'. Received: kind={kind!r}")
+        raise ValueError(
+            f"Expected kind='step' or 'sequence'. Received: kind={kind!r}. 'step' is for control, one sample at a time."
+        )
     try:
         from ncps.export.onnx_model import content
     except ImportError as error:
-        raise ImportError('to_onnx needs the package onnx. Install it with: pip install "ncps[export]"') from error
+        raise ImportError(
+            f"Expected the package onnx, which to_onnx needs. Received: {error}. Install it with: pip install "
+            '"ncps[export]"'
+        ) from error
     network, path = network_of(model), Path(path)
     try:
         write_atomically(path, content(network, kind))
     except OSError as error:
         raise OSError(
             error.errno,
-            f"Expected the path of a file in a folder that is there. Received: {path} ({error.strerror or error})",
+            f"Expected the path of a file in a folder that is there. Received: {path} ({error.strerror or error}). "
+            "Make the folder, or give another path",
         ) from error
     return path

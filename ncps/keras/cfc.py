@@ -87,7 +87,10 @@ class CfC(Sequence):
         }
         if isinstance(units, Wiring):
             if given:
-                raise ValueError(f"Cannot use {', '.join(given)} in wired mode")
+                raise ValueError(
+                    f"Cannot use {', '.join(given)} in wired mode: expected a number of units with a backbone. "
+                    "Received: a wiring. Leave them out, or give a number of units."
+                )
             cell: Any = WiredCfCCell(units, fully_recurrent, mode, activation, state_order=state_order, **own)
         else:
             given = {"backbone_dropout": 0.0, **given}

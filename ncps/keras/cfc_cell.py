@@ -52,7 +52,10 @@ class CfCCell(Cell, bind(layers.CfCCell, "keras")):
         **options: Any,
     ) -> None:
         if sparsity_mask is not None and backbone_units > 0:
-            raise ValueError("If sparsity of a CfC cell is set, then no backbone is allowed")
+            raise ValueError(
+                "If sparsity of a CfC cell is set, then no backbone is allowed: expected backbone_units=0 with a "
+                f"sparsity_mask. Received: backbone_units={backbone_units}. Give backbone_units=0, or no mask."
+            )
         super().__init__(
             units,
             mode,

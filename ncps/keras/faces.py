@@ -62,7 +62,8 @@ class Cell:
             arrays = from_old(self, found, KERAS)
         except ValueError as error:
             raise ValueError(
-                f"Expected the weights of this {type(self).__name__} in the file. Received: {error}"
+                f"Expected the weights of this {type(self).__name__} in the file. Received: {error}. Make it with the "
+                "wiring and the arguments that the file was written with."
             ) from None
         own = {weight.path: weight for weight in self.walk() if weight.path in arrays}
         set_weights(own, arrays, "the file")
@@ -75,7 +76,10 @@ def pair(inputs: Any) -> tuple[Any, Any]:
         ValueError: there are not two.
     """
     if len(inputs) != 2:
-        raise ValueError(f"Expected inputs, or a pair of inputs and elapsed times. Received: {len(inputs)} tensors")
+        raise ValueError(
+            f"Expected inputs, or a pair of inputs and elapsed times. Received: {len(inputs)} tensors. Call it as "
+            "layer((x, timespans)), with timespans (B, T) or (B, T, 1)."
+        )
     return inputs[0], inputs[1]
 
 

@@ -185,7 +185,7 @@ class Cell(Layer):
         """
         raise TypeError(
             f"Expected a cell whose neurons have time constants: LTC, CfC, LRC, STC, CTRNN, or an ODECell that defines "
-            f"`rates`. Received: {type(self).__name__}"
+            f"`rates`. Received: {type(self).__name__}. Look at its states with ncps.inspect.activity."
         )
 
     def synapse_flows(self, packed: Tree, inputs: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -305,7 +305,9 @@ def check_cell(cell: Any) -> Cell:
         raise TypeError(
             "Expected a cell: an ncps.layers.Cell with state_size, output_size and call(inputs, states, *, "
             f"timespan, training), such as LTCCell or CfCCell. Received: "
-            f"{cell if isinstance(cell, type) else type(cell).__qualname__}"
+            f"{cell if isinstance(cell, type) else type(cell).__qualname__}. A sequence layer has one as layer.cell; "
+            "a class "
+            "has to be called."
         )
     return cell
 
@@ -343,16 +345,21 @@ def checked_state(cell: Cell, state: Tree, inputs: Tensor, batched: bool = True)
         example = tree.map(lambda size: f"({'B, ' if batched else ''}{size}{'' if batched else ','})", cell.state_size)
         raise ValueError(
             f"Expected the state of {type(cell).__name__}, tensors {str(example).replace(chr(39), '')}. Received: "
-            f"{tree.map(lambda leaf: tuple(getattr(leaf, 'shape', ())), state) if leaves else state}"
+            f"{tree.map(lambda leaf: tuple(getattr(leaf, 'shape', ())), state) if leaves else state}. "
+            "get_initial_state(batch_size) has this structure."
         )
     leaves = [like_inputs(leaf, inputs) for leaf in leaves]
     for leaf, size in zip(leaves, sizes, strict=True):
         fits = len(leaf.shape) == 2 and leaf.shape[1] == size and not different(leaf.shape[0], inputs.shape[0])
         if not fits and not batched:
-            raise ValueError(f"Expected a state ({size},) of a single series. Received: shape {tuple(leaf.shape[1:])}")
+            raise ValueError(
+                f"Expected a state ({size},) of a single series. Received: shape {tuple(leaf.shape[1:])}. A state of "
+                "many goes with inputs that have a batch axis."
+            )
         if not fits:
             raise ValueError(
-                f"Expected a state (B, {size}) with B = {inputs.shape[0]}. Received: shape {tuple(leaf.shape)}"
+                f"Expected a state (B, {size}) with B = {inputs.shape[0]}. Received: shape {tuple(leaf.shape)}. "
+                f"get_initial_state({inputs.shape[0]}) makes one of zeros."
             )
     return tree.unflatten(expected, leaves)
 

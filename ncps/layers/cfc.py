@@ -15,6 +15,7 @@ from ncps.layers.dense import Dense, check_features
 from ncps.layers.layer import Activation, Shape, Tensor, check_rate, check_size
 from ncps.layers.rnn import CellSequence
 from ncps.layers.wired import WiredCell
+from ncps.naming import nearest
 from ncps.wirings import Wiring
 
 STATE_ORDERS = ("neurons", "layers")
@@ -91,7 +92,7 @@ class CfCCell(HoistingCell):
         if self.masked and self.backbone_layers > 0:
             raise ValueError(
                 f"Expected backbone_layers=0 with a sparsity_mask, which tells what reaches the heads. Received: "
-                f"backbone_layers={self.backbone_layers}"
+                f"backbone_layers={self.backbone_layers}. Give backbone_layers=0, or leave the mask out."
             )
         dtype = options.get("dtype")
         self.backbone = List([Dense(self.backbone_units, dtype=dtype) for _ in range(self.backbone_layers)])
@@ -129,7 +130,7 @@ class CfCCell(HoistingCell):
         if len(mask) != size:
             raise ValueError(
                 f"Expected a sparsity_mask of {size} rows, one for each input and then for each neuron. Received: "
-                f"{len(mask)} rows"
+                f"{len(mask)} rows. Make the mask for {size - self.units} inputs."
             )
         everywhere = np.ones_like(mask)
         heads = [mask if self.masked_gates or name.startswith("ff") else everywhere for name in HEADS[self.mode]]
@@ -307,7 +308,10 @@ class WiredCfCCell(WiredCell):
         self.fully_recurrent = fully_recurrent
         self.masked_gates = masked_gates
         if state_order not in STATE_ORDERS:
-            raise ValueError(f"Expected a state_order out of {', '.join(STATE_ORDERS)}. Received: {state_order!r}")
+            raise ValueError(
+                f"Expected a state_order out of {', '.join(STATE_ORDERS)}. Received: {state_order!r}. "
+                f"{nearest(state_order, STATE_ORDERS)}"
+            )
         self.state_order = state_order
         inner: dict[str, Any] = {
             "backbone_layers": 0,
@@ -446,9 +450,15 @@ def cfc_cell(
         options |= {"masked_gates": masked_gates, "state_order": state_order or "neurons"}
         return WiredCfCCell(units, mode, head_activation, fully_recurrent is not False, **options)
     if fully_recurrent is False:
-        raise ValueError("Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units.")
+        raise ValueError(
+            "Expected a wiring for fully_recurrent=False, whose recurrences it follows. Received: units. Give a "
+            "wiring, such as ncps.wirings.AutoNCP(units, output_size), or leave fully_recurrent out."
+        )
     if state_order is not None:
-        raise ValueError(f"Expected a wiring for state_order={state_order!r}. Received: units, which have one order.")
+        raise ValueError(
+            f"Expected a wiring for state_order={state_order!r}. Received: units, which have one order. Leave "
+            "state_order out."
+        )
     options |= {"sparsity_mask": sparsity_mask, "masked_gates": masked_gates}
     return CfCCell(units, mode, head_activation=head_activation, **given, **options)
 
@@ -482,7 +492,7 @@ def check_mode(mode: str) -> str:
         ValueError: there is none.
     """
     if mode not in HEADS:
-        raise ValueError(f"Expected a mode out of {', '.join(HEADS)}. Received: {mode!r}")
+        raise ValueError(f"Expected a mode out of {', '.join(HEADS)}. Received: {mode!r}. {nearest(mode, HEADS)}")
     return mode
 
 
@@ -496,6 +506,7 @@ def check_mask(mask: Any, units: int) -> tuple[tuple[float, ...], ...]:
     if values.ndim != 2 or values.shape[1] != units or not np.isin(values, (-1, 0, 1)).all():
         raise ValueError(
             f"Expected a sparsity_mask (F + H, H) of -1, 0 and 1, with H = {units}. Received: shape {values.shape}, "
-            f"values {np.unique(values).tolist()[:5]}"
+            f"values {np.unique(values).tolist()[:5]}. Stack the masks of the F inputs and of the H neurons, each with "
+            "a column per neuron."
         )
     return tuple(map(tuple, values.tolist()))

@@ -76,7 +76,10 @@ class Dict(Layer):
         self.names = ",".join(layers or ()).split(",") if layers else []
         for key, layer in (layers or {}).items():
             if not key.isidentifier() or hasattr(self, key):
-                raise ValueError(f"Expected names that are identifiers and not taken by the module. Received: {key!r}")
+                raise ValueError(
+                    f"Expected names that are identifiers and not taken by the module. Received: {key!r}. Give "
+                    f"another, such as {'layer_' + ''.join(c if c.isalnum() else '_' for c in key)!r}."
+                )
             check_layer(self, layer)
             setattr(self, key, layer)
 
@@ -109,5 +112,6 @@ def check_layer(container: Layer, layer: Any) -> None:
     if not isinstance(layer, Layer) or layer.bound_to != container.bound_to:
         raise TypeError(
             f"Expected layers of the backend {container.bound_to!r} in {type(container).__name__}. Received: "
-            f"{type(layer).__qualname__} of {getattr(layer, 'bound_to', None) or 'no backend of ncps'}"
+            f"{type(layer).__qualname__} of {getattr(layer, 'bound_to', None) or 'no backend of ncps'}. Make it while "
+            f"{container.bound_to!r} is active."
         )

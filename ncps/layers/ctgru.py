@@ -56,7 +56,7 @@ class CTGRUCell(HoistingCell):
         if values.ndim != 1 or not len(values) or not ((values > 0) & np.isfinite(values)).all():
             raise ValueError(
                 "Expected time_constants, the decay times of a CTGRU's traces: their number, from 1, or their values, "
-                f"above 0. Received: time_constants={time_constants!r}"
+                f"above 0. Received: time_constants={time_constants!r}. Leave it out for 8."
             )
         self.time_constants = values.tolist()
 

@@ -108,7 +108,10 @@ class CTRNNCell(NeuralODECell):
         super().__init__(units, solver, unfolds, activation, **options)
         times = np.asarray(tau, np.float64)
         if times.shape not in ((), (self.units,)) or not (times > 0).all():
-            raise ValueError(f"Expected tau above 0, a number or one for each of {units} neurons. Received: {tau!r}")
+            raise ValueError(
+                f"Expected tau above 0, a number or one for each of {units} neurons. Received: {tau!r}. Give the "
+                "time in which a neuron forgets two thirds, in units of the timespans."
+            )
         self.tau = times.tolist()
 
     def build(self, input_shape: Shape) -> None:

@@ -100,7 +100,10 @@ class Layer(metaclass=LayerMeta):
             )
         super().__init__(name=name, dtype=dtype, **native)  # type: ignore[call-arg]
         if "float" not in self.native_dtype():
-            raise ValueError(f"Expected dtype to be a floating type, such as 'float32'. Received: dtype={dtype!r}")
+            raise ValueError(
+                f"Expected dtype to be a floating type, such as 'float32'. Received: dtype={dtype!r}. Quantise after "
+                "training, as ncps.export.to_c(..., weights='int8') does."
+            )
         self.input_size = check_size("input_size", input_size) if input_size is not None else None
         self._layer_index = seeds.next_layer_index() if self.takes_seed else -1
         self._non_negative: tuple[str, ...] = ()
@@ -120,7 +123,7 @@ class Layer(metaclass=LayerMeta):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Computes the outputs."""
-        raise NotImplementedError(f"{type(self).__name__} does not define call(self, inputs, ...).")
+        raise NotImplementedError(f"{type(self).__name__} does not define call(self, inputs, ...). Define it.")
 
     def check_arguments(self, *args: Any, **kwargs: Any) -> None:
         """Raises if something is wrong with the arguments of a call as the user gave them, before any conversion."""
@@ -148,7 +151,10 @@ class Layer(metaclass=LayerMeta):
             The framework's own parameter.
         """
         if constraint not in (None, "non_negative"):
-            raise ValueError(f"Expected constraint=None or 'non_negative'. Received: {constraint!r}")
+            raise ValueError(
+                f"Expected constraint=None or 'non_negative'. Received: {constraint!r}. Other constraints are "
+                "functions of the weight, computed in call."
+            )
         if constraint:
             self._non_negative = (*self._non_negative, name)
         allowance.spend(8 * math.prod(shape))
@@ -158,7 +164,10 @@ class Layer(metaclass=LayerMeta):
         generator = seeds.generator_for(self._layer_index, name, getattr(draw, "seed", None))
         value = np.asarray(draw(tuple(shape), generator), np.float64)
         if value.shape != tuple(shape):
-            raise ValueError(f"Expected initial values of shape {tuple(shape)} for {name!r}. Received: {value.shape}")
+            raise ValueError(
+                f"Expected initial values of shape {tuple(shape)} for {name!r}. Received: {value.shape}. Give an "
+                "array of this shape, a number, or the name of an initializer."
+            )
         return self.make_weight(name, value, trainable, constraint)
 
     def add_seed_generator(self, seed: int | None) -> None:
@@ -219,7 +228,7 @@ class Layer(metaclass=LayerMeta):
         """Arguments of a call with the first of them by position."""
         first = next(iter(inspect.signature(self.call).parameters))
         if first not in arguments:
-            raise TypeError(f"Expected the inputs of {type(self).__name__}, {first}. Received: none.")
+            raise TypeError(f"Expected the inputs of {type(self).__name__}, {first}. Received: none. Give them first.")
         return (arguments[first],), {name: value for name, value in arguments.items() if name != first}
 
     def build_before_call(self, inputs: Any) -> None:
@@ -352,11 +361,15 @@ class Layer(metaclass=LayerMeta):
         """
         own, values = list(self.walk()), [np.asarray(value) for value in weights]
         if len(own) != len(values):
-            raise ValueError(f"Expected {len(own)} weights: {self.weight_paths()}. Received: {len(values)}")
+            raise ValueError(
+                f"Expected {len(own)} weights: {self.weight_paths()}. Received: {len(values)}. get_weights() of a "
+                "layer with the same arguments has these."
+            )
         for weight, value in zip(own, values, strict=True):
             if tuple(weight.variable.shape) != value.shape:
                 raise ValueError(
-                    f"Expected {weight.path} of shape {tuple(weight.variable.shape)}. Received: {value.shape}"
+                    f"Expected {weight.path} of shape {tuple(weight.variable.shape)}. Received: {value.shape}. Give "
+                    "the arrays in the order of weight_paths()."
                 )
         for weight, value in zip(own, values, strict=True):
             weight.owner.write_weight(weight.variable, value)
@@ -456,9 +469,11 @@ def check_size(name: str, value: Any) -> int:
         ValueError: it is below 1.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"Expected {name} to be an integer. Received: {value!r}")
+        raise TypeError(
+            f"Expected {name} to be an integer. Received: {value!r}. Give a whole number from 1, as int(...)."
+        )
     if value < 1:
-        raise ValueError(f"Expected {name} to be at least 1. Received: {value!r}")
+        raise ValueError(f"Expected {name} to be at least 1. Received: {value!r}. Give a whole number from 1.")
     allowance.spend(8 * int(value))
     return int(value)
 
@@ -470,7 +485,10 @@ def check_rate(name: str, value: float) -> float:
         ValueError: it does not.
     """
     if not 0 <= value <= 1:
-        raise ValueError(f"Expected {name} between 0 and 1. Received: {name}={value!r}")
+        raise ValueError(
+            f"Expected {name} between 0 and 1. Received: {name}={value!r}. It is the share that is left out: 0.1 for "
+            "a tenth."
+        )
     return value
 
 

@@ -90,7 +90,10 @@ class LinOSSCell(HoistingCell):
         self.units = check_size("units", units)
         self.output_units = None if output_units is None else check_size("output_units", output_units)
         if discretization not in DISCRETIZATIONS:
-            raise ValueError(f"Expected discretization='im' or 'imex'. Received: {discretization!r}")
+            raise ValueError(
+                f"Expected discretization='im' or 'imex'. Received: {discretization!r}. 'im' forgets, 'imex' keeps "
+                "energy."
+            )
         self.discretization = discretization
         self.parallel = parallel
 

@@ -152,7 +152,10 @@ class LRCCell(STCCell):
     def __init__(self, units: int | Wiring, elastance: str = "asymmetric", **options: Any) -> None:
         super().__init__(units, **options)
         if elastance not in ("asymmetric", "symmetric"):
-            raise ValueError(f"Expected elastance='asymmetric' or 'symmetric'. Received: {elastance!r}")
+            raise ValueError(
+                f"Expected elastance='asymmetric' or 'symmetric'. Received: {elastance!r}. Leave it out for the "
+                "paper's, 'asymmetric'."
+            )
         self.elastance = elastance
 
     def build(self, input_shape: Shape) -> None:

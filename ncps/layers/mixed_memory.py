@@ -52,7 +52,10 @@ class MixedMemoryCell(HoistingCell):
         super().__init__(**options)
         self.cell = check_cell(cell)
         if memory_to not in TARGETS:
-            raise ValueError(f"Expected memory_to='input' or 'state'. Received: {memory_to!r}")
+            raise ValueError(
+                f"Expected memory_to='input' or 'state'. Received: {memory_to!r}. Leave it out for the paper's, "
+                "'input'."
+            )
         self.memory_to = memory_to
         self.forget_bias = forget_bias
 

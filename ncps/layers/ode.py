@@ -77,7 +77,10 @@ class ODECell(HoistingCell):
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Source a, decay d and capacity c of c dx/dt = a - d x."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither derivative(x, drive, constants) nor rates.")
+        raise NotImplementedError(
+            f"{type(self).__name__} defines neither derivative(x, drive, constants) nor rates. Define one of them: "
+            "docs/guides/own_cell.md shows how."
+        )
 
     def step(self, packed: Tensor, drive: Tree, timespan: Tensor, constants: Tree) -> Tensor:
         """`unfolds` steps of the solver."""

@@ -260,7 +260,8 @@ class RNN(Layer):
                 fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))
                 if different(fresh.shape[0], inputs.shape[0]):
                     raise ValueError(
-                        f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values"
+                        f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values. Give "
+                        "one for each sample, or None."
                     )
                 state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
             if on_host(timespan):
@@ -413,10 +414,14 @@ def check_sequences(layer: Layer, sequences: Tensor) -> bool:
     if len(shape) not in (2, SEQUENCE_RANK):
         raise ValueError(
             f"{type(layer).__name__} expects sequences (batch, time, features), or (time, features). Received: "
-            f"shape {shape}"
+            f"shape {shape}. Series of one feature need an axis for it, x[..., None]; images go through a layer in "
+            "TimeDistributed first."
         )
     if shape[-2] == 0:
-        raise ValueError(f"{type(layer).__name__} expects at least one time step. Received: sequences of shape {shape}")
+        raise ValueError(
+            f"{type(layer).__name__} expects at least one time step. Received: sequences of shape {shape}. Leave empty "
+            "series out, or pad them and give mask= (B, T): a wholly masked series yields its initial state."
+        )
     return len(shape) == SEQUENCE_RANK
 
 
@@ -432,6 +437,7 @@ def sequence_flags(name: str, flags: Any, inputs: Tensor, batched: bool) -> Tens
     steps, batch = inputs.shape[:2]
     if len(flags.shape) != 2 or different(flags.shape[0], batch) or different(flags.shape[1], steps):
         raise ValueError(
-            f"Expected {name} (B, T) with B = {batch} and T = {steps}. Received: shape {tuple(flags.shape)}"
+            f"Expected {name} (B, T) with B = {batch} and T = {steps}. Received: shape {tuple(flags.shape)}. Give one "
+            "flag for each step of each series."
         )
     return ops.expand_dims(ops.swapaxes(flags, 0, 1), -1)

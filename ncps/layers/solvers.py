@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ncps.naming import nearest
+
 Tensor = Any
 SEMI_IMPLICIT = "semi_implicit"
 
@@ -77,5 +79,7 @@ def check_solver(solver: str, known: tuple[str, ...]) -> str:
         ValueError: it does not.
     """
     if solver not in known:
-        raise ValueError(f"Expected solver out of {', '.join(known)}. Received: solver={solver!r}")
+        raise ValueError(
+            f"Expected solver out of {', '.join(known)}. Received: solver={solver!r}. {nearest(solver, known)}"
+        )
     return solver

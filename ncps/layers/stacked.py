@@ -34,7 +34,7 @@ class StackedRNNCells(HoistingCell):
             raise TypeError(f"Expected a list of cells. Received: {type(cells).__qualname__}. Give [cell].")
         self.cells = List([check_cell(cell) for cell in cells])
         if not self.cells:
-            raise ValueError("Expected at least one cell. Received: none")
+            raise ValueError("Expected at least one cell. Received: none. Give [cell].")
 
     @property
     def recomputes(self) -> bool:  # type: ignore[override]

@@ -43,8 +43,9 @@ def noted(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     layer.ensure_built(args[0].shape)
     if not hasattr(layer, "compute_output_shape"):
         raise NotImplementedError(
-            f"Expected {type(layer).__name__} to tell the shape of its outputs, as it is part of a graph. Give it "
-            "compute_output_shape(self, input_shape)."
+            f"Expected {type(layer).__name__} to tell the shape of its outputs, as it is part of a graph. Received: "
+            "one "
+            "without compute_output_shape(self, input_shape). Define it."
         )
     node = Node(layer, args, {name: value for name, value in kwargs.items() if value is not None})
     shapes = layer.compute_output_shape(args[0].shape)

@@ -14,6 +14,7 @@ from ncps.layers.dense import check_features
 from ncps.layers.layer import Shape, Tensor
 from ncps.layers.ode import ODECell
 from ncps.layers.wired import WiredCell
+from ncps.naming import nearest
 from ncps.wirings import Wiring
 
 MAPPINGS: dict[str | None, dict[str, str]] = {  # weights of each, and where they begin
@@ -89,14 +90,15 @@ class SynapticCell(WiredCell, ODECell):
         for name, limits in given.items():
             if name not in self.ranges:
                 raise ValueError(
-                    f"Expected initialization_ranges of {', '.join(self.ranges)}. Received: a range of {name!r}"
+                    f"Expected initialization_ranges of {', '.join(self.ranges)}. Received: a range of {name!r}. "
+                    f"{nearest(name, self.ranges)}"
                 )
             low, high = limits
             lowest = 0 if name in self.non_negative else -np.inf
             if not lowest <= low <= high < np.inf:
                 raise ValueError(
                     f"Expected a range (low, high) with {lowest} <= low <= high in initialization_ranges. Received: "
-                    f"{name} = {limits}"
+                    f"{name} = {limits}. Give the smaller number first."
                 )
 
     # -- weights
@@ -257,5 +259,7 @@ def check_mapping(name: str, mapping: str | None) -> str | None:
         ValueError: there is none.
     """
     if mapping not in MAPPINGS:
-        raise ValueError(f"Expected {name} out of 'affine', 'linear' or None. Received: {mapping!r}")
+        raise ValueError(
+            f"Expected {name} out of 'affine', 'linear' or None. Received: {mapping!r}. {nearest(mapping, MAPPINGS)}"
+        )
     return mapping

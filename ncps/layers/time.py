@@ -79,7 +79,7 @@ def step_timespan(timespan: Any, inputs: Tensor) -> Tensor:
     if rank > 2 or (rank == 2 and timespan.shape[1] != 1) or different(*batch):
         raise ValueError(
             f"Expected timespan as a number, (B,) or (B, 1), with B = {batch[1]}. Received: shape "
-            f"{tuple(timespan.shape)}"
+            f"{tuple(timespan.shape)}. Elapsed times of many steps go to the sequence layer, as timespans."
         )
     return ops.reshape(timespan, (-1, 1))
 
@@ -109,7 +109,8 @@ def sequence_timespans(timespans: Any, inputs: Tensor, batched: bool) -> Tensor:
     if len(shape) not in fits or not fits[len(shape)]():
         raise ValueError(
             f"Expected timespans as a number, (T,), (B, T) or (B, T, 1), with B = {batch} and T = {steps}. Received: "
-            f"shape {shape}"
+            f"shape {shape}. Give the time since the step before for each step of each series; np.diff of points in "
+            "time has one less."
         )
     if len(shape) == 1:
         return ops.reshape(timespans, (-1, 1, 1))

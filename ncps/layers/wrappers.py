@@ -10,6 +10,7 @@ from ncps import ops, tree
 from ncps.backend import backend_scope, training_mode
 from ncps.layers.layer import Layer, Shape, Tensor
 from ncps.layers.rnn import RNN, SEQUENCE_RANK, check_sequences
+from ncps.naming import nearest
 from ncps.serialization import deserialize, serialize
 
 MERGES: dict[str | None, Callable[[Tensor, Tensor], Any]] = {
@@ -49,15 +50,24 @@ class Bidirectional(Layer):
     ) -> None:
         super().__init__(**options)
         if merge_mode not in MERGES:
-            raise ValueError(f"Expected merge_mode out of {', '.join(map(repr, MERGES))}. Received: {merge_mode!r}")
+            raise ValueError(
+                f"Expected merge_mode out of {', '.join(map(repr, MERGES))}. Received: {merge_mode!r}. "
+                f"{nearest(merge_mode, MERGES)}"
+            )
         self.merge_mode = merge_mode
         self.layer = check_sequence_layer(layer)
         self.backward_layer = check_sequence_layer(reversed_layer(layer) if backward_layer is None else backward_layer)
         for name in ("return_sequences", "return_state", "stateful"):
             if getattr(self.layer, name) != getattr(self.backward_layer, name):
-                raise ValueError(f"Expected layers with the same {name}. Received: layers that differ in it")
+                raise ValueError(
+                    f"Expected layers with the same {name}. Received: {getattr(self.layer, name)} and "
+                    f"{getattr(self.backward_layer, name)}. Give both the same, or leave backward_layer out."
+                )
         if self.layer.go_backwards == self.backward_layer.go_backwards:
-            raise ValueError("Expected backward_layer to run against layer. Received: two with the same go_backwards")
+            raise ValueError(
+                "Expected backward_layer to run against layer. Received: two with "
+                f"go_backwards={self.layer.go_backwards}. Give one of them go_backwards=True."
+            )
 
     def build(self, input_shape: Shape) -> None:
         """Builds both layers."""
@@ -121,7 +131,7 @@ class Bidirectional(Layer):
         if len(leaves) != 2 * sizes:
             raise ValueError(
                 f"Expected initial_state as the pair of those of both layers, {2 * sizes} tensors. Received: "
-                f"{len(leaves)}"
+                f"{len(leaves)}. Give (state of the forward layer, state of the backward layer)."
             )
         return leaves[:sizes], leaves[sizes:]
 
@@ -156,7 +166,7 @@ def check_sequence_layer(layer: Any) -> RNN:
     if not isinstance(layer, RNN):
         raise TypeError(
             f"Expected a layer that runs over sequences: ncps.layers.RNN, LTC, CfC ... Received: "
-            f"{type(layer).__qualname__}"
+            f"{type(layer).__qualname__}. A cell becomes one by RNN(cell)."
         )
     return layer
 
@@ -189,7 +199,10 @@ class TimeDistributed(Layer):
     def __init__(self, layer: Layer, **options: Any) -> None:
         super().__init__(**options)
         if not isinstance(layer, Layer):
-            raise TypeError(f"Expected a layer. Received: {type(layer).__qualname__}")
+            raise TypeError(
+                f"Expected a layer. Received: {type(layer).__qualname__}. A function becomes one in a class derived "
+                "from ncps.layers.Layer."
+            )
         self.layer = layer
 
     def build(self, input_shape: Shape) -> None:
@@ -210,7 +223,8 @@ class TimeDistributed(Layer):
         """
         if len(inputs.shape) < SEQUENCE_RANK:
             raise ValueError(
-                f"Expected inputs (batch, time, ...) with at least one more axis. Received: shape {tuple(inputs.shape)}"
+                "Expected inputs (batch, time, ...) with at least one more axis. Received: shape "
+                f"{tuple(inputs.shape)}. Add an axis of features, inputs[..., None]."
             )
         batch, steps, *rest = ops.shape(inputs)
         options = {} if mask is None else self.mask_of_steps(ops.convert_to_tensor(mask))

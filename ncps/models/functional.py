@@ -67,13 +67,18 @@ class Functional(Model):
         symbols = tree.flatten(inputs)[0]
         for symbol in (*symbols, *tree.flatten(outputs)[0]):
             if not isinstance(symbol, Symbol):
-                raise TypeError(f"Expected inputs and outputs of a graph. Received: {type(symbol).__qualname__}")
+                raise TypeError(
+                    f"Expected inputs and outputs of a graph. Received: {type(symbol).__qualname__}. Begin with "
+                    "ncps.Input(...), and call layers with what it returns."
+                )
         nodes = list(in_order(outputs))
         layers = list({id(node.layer): node.layer for node in nodes}.values())
         self.layers = List(layers)
         names = [symbol.name for symbol in symbols]
         if len(set(names)) < len(names):
-            raise ValueError(f"Expected inputs of different names. Received: {', '.join(map(str, names))}")
+            raise ValueError(
+                f"Expected inputs of different names. Received: {', '.join(map(str, names))}. Give each its own name=."
+            )
         self._graph = json.dumps(written(symbols, nodes, layers, outputs))  # text, as frameworks look into containers
 
     def build(self, input_shape: Any) -> None:
@@ -147,7 +152,9 @@ def written(inputs: list[Symbol], nodes: list[Node], layers: list[Any], outputs:
         if symbol.node is not None:
             return {"call": places[id(symbol.node)], "leaf": symbol.leaf}
         if symbol not in inputs:
-            raise ValueError(f"Expected all inputs that the outputs need. Received: {inputs}, without {symbol}")
+            raise ValueError(
+                f"Expected all inputs that the outputs need. Received: {inputs}, without {symbol}. Add it to inputs."
+            )
         return {"input": symbol.name}
 
     numbers = {id(layer): i for i, layer in enumerate(layers)}
@@ -197,5 +204,8 @@ def by_name(names: Sequence[str], inputs: Tree) -> dict[str, Any]:
         found = dict(zip(names, listed, strict=False)) if len(listed) == len(names) else {}
     if set(found) != set(names):
         received = sorted(inputs) if isinstance(inputs, Mapping) else f"{len(listed)} without names"
-        raise ValueError(f"Expected the inputs {', '.join(names)}, in this order or by name. Received: {received}")
+        raise ValueError(
+            f"Expected the inputs {', '.join(names)}, in this order or by name. Received: {received}. Give a tuple of "
+            f"{len(names)}, or a dictionary with these names."
+        )
     return found

@@ -34,7 +34,10 @@ def summary(model: Any, print_fn: Callable[[str], Any] | None = None, line_lengt
         ValueError: the model is not built.
     """
     if not model.built:
-        raise ValueError("Expected a model that is built: call it once, or give its layers input_size=.")
+        raise ValueError(
+            f"Expected a model that is built. Received: {type(model).__name__}, not built. Call it once, or give its "
+            "layers input_size=."
+        )
     table = Table(title=f"{type(model).__name__} {model.name!r}", title_justify="left")
     table.add_column("Layer")
     table.add_column("Output shape")

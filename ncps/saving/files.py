@@ -33,6 +33,7 @@ TYPES = {
 }
 
 
+DAMAGED = "The file is damaged: copy it again, or save the model anew."
 LONGEST_HEADER = 2**22  # beside half of the file: parsed text takes many times its memory
 
 
@@ -68,7 +69,14 @@ def read(path: PathLike) -> Content:
         ValueError: it is no safetensors file, its header has a name twice, or it holds a type that is not read here.
         OSError: it cannot be read.
     """
-    content = Path(path).read_bytes()
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"Expected a file that can be read. Received: {os.fspath(path)} ({error.strerror}). Give the path that "
+            f"it was saved under; this process looks from {Path.cwd()}",
+        ) from error
     metadata = read_metadata(content, path)
     try:
         found = safetensors.deserialize(content)
@@ -101,11 +109,11 @@ def read_json(text: str | bytes, what: str) -> dict[str, Any]:
     try:
         found = json.loads(text, object_pairs_hook=without_duplicates, parse_constant=no_constant)
     except RecursionError:
-        raise ValueError(f"Expected JSON in {what}. Received: nesting that is too deep to read.") from None
+        raise ValueError(f"Expected JSON in {what}. Received: nesting that is too deep to read. {DAMAGED}") from None
     except ValueError as error:
-        raise ValueError(f"Expected JSON in {what}. Received: {error}") from error
+        raise ValueError(f"Expected JSON in {what}. Received: {str(error).rstrip('.')}. {DAMAGED}") from error
     if not isinstance(found, dict):
-        raise ValueError(f"Expected a JSON object in {what}. Received: {type(found).__name__}")
+        raise ValueError(f"Expected a JSON object in {what}. Received: {type(found).__name__}. {DAMAGED}")
     return found
 
 
@@ -129,7 +137,12 @@ def no_constant(name: str) -> Any:
 
 def no_safetensors(path: PathLike, reason: Any) -> ValueError:
     """The error for a file of another kind."""
-    return ValueError(f"Expected a safetensors file. Received: {os.fspath(path)} ({reason})")
+    return ValueError(
+        f"Expected a safetensors file. Received: {os.fspath(path)} ({reason}). If it was cut or damaged on the way, "
+        "copy "
+        "it again; if it is of another format, see ncps.import_torch for state dicts, and keras.models.load_model for "
+        ".keras files."
+    )
 
 
 def as_array(name: str, entry: Mapping[str, Any]) -> Array:
@@ -144,7 +157,10 @@ def as_array(name: str, entry: Mapping[str, Any]) -> Array:
     elif kind in TYPES:
         values = np.frombuffer(content, TYPES[kind])
     else:
-        raise ValueError(f"Expected weights of a type out of BF16, {', '.join(TYPES)}. Received: {name} of type {kind}")
+        raise ValueError(
+            f"Expected weights of a type out of BF16, {', '.join(TYPES)}. Received: {name} of type {kind}. Cast it to "
+            "one of these where the file is written."
+        )
     return values.reshape(entry["shape"])
 
 
@@ -168,7 +184,15 @@ def write_all_atomically(contents: Mapping[Path, bytes]) -> None:
         for path, content in contents.items():
             path = path.resolve()  # a link stays a link
             if path.is_dir():
-                raise IsADirectoryError(f"Expected the path of a file. Received: the folder {path}")
+                raise IsADirectoryError(
+                    f"Expected the path of a file. Received: the folder {path}. Add a name, such as "
+                    f"{path / 'model.safetensors'}."
+                )
+            if not path.parent.is_dir():
+                raise FileNotFoundError(
+                    f"Expected the path of a file in a folder that is there. Received: {path}. Make the folder "
+                    "first, or give another path."
+                )
             # beside it: os.replace stays on one disk
             unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
             staged[unfinished] = path

@@ -93,7 +93,9 @@ def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Ker
             model = made(parts["model"], parts.get("build", {}))
         except FAULTS as error:
             raise ValueError(
-                f"Expected the configuration of a model in {path}. Received: {type(error).__name__}: {error}"
+                f"Expected the configuration of a model in {path}. Received: {type(error).__name__}: "
+                f"{str(error).rstrip('.')}. Import the module that registers its classes; if it loaded before, the "
+                "file is damaged."
             ) from error
     own = {weight.path: weight for weight in weights_of(model)}
     set_weights(own, model_arrays(content.arrays), path)
@@ -101,7 +103,10 @@ def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Ker
         try:
             recompile(model, parts["training"])
         except FAULTS as error:
-            raise ValueError(f"Expected how a model was compiled in {path}. Received: {error}") from error
+            raise ValueError(
+                f"Expected how a model was compiled in {path}. Received: {str(error).rstrip('.')}. Load "
+                "it with compile=False."
+            ) from error
         restore_optimizer(model, content.arrays, parts.get("optimizer"))
     return model
 
@@ -221,7 +226,10 @@ def made(config: Any, shapes: Any) -> Any:
     """
     model = serialization.deserialize(config)
     if not isinstance(model, Layer) and not hasattr(model, "layers"):
-        raise ValueError(f"Expected the configuration of a layer. Received: that of {type(model).__qualname__}")
+        raise ValueError(
+            f"Expected the configuration of a layer. Received: that of {type(model).__qualname__}. Save a layer or a "
+            "model."
+        )
     for path, shape in shapes.items():
         layer = model
         for name in path.split("/") if path else ():
@@ -242,7 +250,7 @@ def as_shape(shape: Any) -> Any:
         return tuple(map(as_shape, shape))
     if shape is None or (isinstance(shape, int) and not isinstance(shape, bool) and 0 <= shape < 2**31):
         return shape
-    raise ValueError(f"Expected sizes in the shape of a layer. Received: {shape!r}")
+    raise ValueError(f"Expected sizes in the shape of a layer. Received: {shape!r}. {files.DAMAGED}")
 
 
 def recompile(model: Any, arguments: dict[str, Any]) -> None:
@@ -265,4 +273,7 @@ def restore_optimizer(model: Any, arrays: dict[str, Any], source: str | None) ->
     try:
         model.set_optimizer_state(state)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise ValueError(f"Expected the state of the model's optimizer. Received: {error}") from error
+        raise ValueError(
+            f"Expected the state of the model's optimizer. Received: {str(error).rstrip('.')}. Load it with "
+            "compile=False."
+        ) from error

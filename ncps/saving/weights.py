@@ -89,7 +89,10 @@ def set_weights(
     """Sets weights from arrays of the same paths; what differed."""
     faults = differences(own, arrays)
     if faults and strict:
-        raise ValueError(f"Expected the weights of this model in {os.fspath(path)}. Received: {'; '.join(faults)}")
+        raise ValueError(
+            f"Expected the weights of this model in {os.fspath(path)}. Received: {'; '.join(faults)}. Make the model "
+            "with the arguments that it was saved with; load_weights(..., strict=False) sets what fits."
+        )
     for name, weight in own.items():
         if name in arrays and arrays[name].shape == shape_of(weight):
             weight.owner.write_weight(weight.variable, arrays[name])
@@ -125,7 +128,10 @@ def weights_of(model: Any, prefix: str = "") -> Iterator[Weight]:
         for variable in model.weights:  # a layer of Keras' own
             yield Weight(prefix + variable.name, KerasOwner(variable), variable.name, variable, variable.trainable)
     else:
-        raise TypeError(f"Expected a layer of ncps or a keras.Sequential. Received: {type(model).__qualname__}")
+        raise TypeError(
+            f"Expected a layer of ncps or a keras.Sequential. Received: {type(model).__qualname__}. Give a layer, or a "
+            "model that holds it."
+        )
 
 
 class KerasOwner:

@@ -45,7 +45,8 @@ class CfCCell(ncps.keras.CfCCell):
         given = [part for part in (input_sparsity, recurrent_sparsity) if part is not None]
         if len(given) == 1:
             raise ValueError(
-                "If sparsity of a Cfc cell is set, then both input and recurrent sparsity needs to be defined"
+                "If sparsity of a Cfc cell is set, then both input and recurrent sparsity needs to be defined. "
+                "Received: one of them. Give input_sparsity and recurrent_sparsity, of ones where nothing is left out."
             )
         if given:
             options["sparsity_mask"] = np.concatenate(given, axis=0)

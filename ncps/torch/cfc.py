@@ -68,7 +68,10 @@ class CfC(Sequence):
         given = {name: value for name, value in backbone.items() if value is not None}
         if isinstance(units, Wiring):
             if given:
-                raise ValueError(f"Cannot use {', '.join(given)} in wired mode")
+                raise ValueError(
+                    f"Cannot use {', '.join(given)} in wired mode: expected a number of units with a backbone. "
+                    "Received: a wiring. Leave them out, or give a number of units."
+                )
             inputs: Any = inputs_of_cell(input_size, units.units, target)
             cell: Any = WiredCfCCell(inputs, units, mode, **options)
         else:

@@ -80,13 +80,14 @@ class Sequence(LoadsOld, bind(layers.RNN, "torch")):
         if self.use_mixed and not isinstance(hx, (tuple, list)):
             raise RuntimeError(
                 f"Running a {type(self).__name__} with mixed_memory=True requires {STATE_OF_MEMORY}. Received: "
-                f"{type(hx).__name__}"
+                f"{type(hx).__name__}. Give both, or None for zeros."
             )
         parts = tuple(hx) if self.use_mixed else (hx,)
         if any(part.dim() != axes for part in parts):
             kind = "batches (B, N)" if axes == 2 else "a single series (N,)"
             raise RuntimeError(
-                f"Expected hx of {kind}, as the input is. Received: {[tuple(part.shape) for part in parts]}"
+                f"Expected hx of {kind}, as the input is. Received: {[tuple(part.shape) for part in parts]}. Give hx "
+                "and the input both with a batch axis, or both without."
             )
         return tuple(reversed(parts)) if self.use_mixed else hx
 

@@ -78,7 +78,7 @@ class Arrays:
         if not 0 < first < self.length:
             raise ValueError(
                 f"Expected a validation_split that leaves samples for both. Received: validation_split={share!r} of "
-                f"{self.length} samples."
+                f"{self.length} samples. Give a share between 0 and 1 of more samples, or validation_data."
             )
         parts = [
             Batch(*(tree.map(lambda array: array[chosen], part) for part in self.data))  # noqa: B023 - used at once
@@ -138,7 +138,10 @@ class Batches:
         """The batch in what the iterable gave."""
         parts = tuple(found) if isinstance(found, (tuple, list)) else (found,)
         if len(parts) > len(Batch._fields):
-            raise ValueError(f"Expected batches x, (x, y) or (x, y, sample_weight). Received: {len(parts)} parts")
+            raise ValueError(
+                f"Expected batches x, (x, y) or (x, y, sample_weight). Received: {len(parts)} parts. Several inputs go "
+                "into a tuple of their own, ((x, timespans), y)."
+            )
         batch = Batch(*(tree.map(array_of, part) for part in parts))
         check_lengths(batch)
         if self.class_weight is not None:
@@ -176,7 +179,10 @@ def batches_of(
             f"{type(x).__qualname__}. Convert it first, for example with numpy.asarray(x)."
         )
     if y is not None or sample_weight is not None:
-        raise ValueError("Expected y and sample_weight inside of the batches that x gives. Received: both apart.")
+        raise ValueError(
+            "Expected y and sample_weight inside of the batches that x gives. Received: both apart. Let it give (x, "
+            "y) or (x, y, sample_weight)."
+        )
     return Batches(x, steps, class_weight)
 
 
@@ -208,7 +214,10 @@ def rows(value: Any) -> np.ndarray:
     """
     array = array_of(value)
     if array.ndim == 0:
-        raise ValueError(f"Expected arrays whose first axis are the samples. Received: {value!r}")
+        raise ValueError(
+            f"Expected arrays whose first axis are the samples. Received: {value!r}. Give an array of one for each "
+            "sample."
+        )
     return array
 
 
@@ -229,10 +238,15 @@ def check_lengths(batch: Batch) -> int:
     found = {length for part in lengths.values() for length in part}
     if len(found) != 1:
         shown = ", ".join(f"{name} {', '.join(map(str, part))}" for name, part in lengths.items() if part)
-        raise ValueError(f"Expected the same number of samples in x, y and sample_weight. Received: {shown or 'none'}")
+        raise ValueError(
+            f"Expected the same number of samples in x, y and sample_weight. Received: {shown or 'none'}. Samples "
+            "are the first axis of each."
+        )
     (length,) = found
     if length == 0:
-        raise ValueError("Expected at least one sample. Received: arrays of length 0.")
+        raise ValueError(
+            "Expected at least one sample. Received: arrays of length 0. Look at what selected or loaded the data."
+        )
     return length
 
 
@@ -243,7 +257,9 @@ def check_batch_size(size: Any) -> int:
         ValueError: it is not.
     """
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-        raise ValueError(f"Expected batch_size to be a whole number from 1. Received: batch_size={size!r}")
+        raise ValueError(
+            f"Expected batch_size to be a whole number from 1. Received: batch_size={size!r}. Leave it out for 32."
+        )
     return int(size)
 
 
@@ -254,7 +270,11 @@ def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = Non
         ValueError: the targets are no classes.
     """
     if not isinstance(y, np.ndarray) or not (y.ndim == 1 or (y.ndim >= 2 and y.dtype.kind in "iub") or y.ndim == 2):
-        raise ValueError("Expected one array of classes or one-hot targets where class_weight is given.")
+        raise ValueError(
+            "Expected one array of classes or one-hot targets where class_weight is given. Received: "
+            f"{type(y).__name__} of shape {np.shape(y) if isinstance(y, np.ndarray) else 'none'}. Give sample_weight "
+            "in its place."
+        )
     if y.ndim >= 2:
         y = y[..., 0] if y.shape[-1] == 1 else y.argmax(-1)
     table = np.ones(max([*weights, int(y.max())]) + 1, np.float32)

@@ -70,7 +70,7 @@ class Measures:
         if self.loss is None:
             raise ValueError("Expected a loss. Received: none. Call model.compile(optimizer, loss=...).")
         if y is None:
-            raise ValueError("Expected targets y. Received: none.")
+            raise ValueError("Expected targets y. Received: none. Give them as fit(x, y), or in the batches as (x, y).")
         pairs = paired(y, outputs)
         chosen = for_outputs(self.loss, outputs)
         factors = for_outputs(self.loss_weights, outputs)
@@ -154,7 +154,8 @@ def for_outputs(chosen: Any, outputs: Tree) -> list[Any]:
     elif len(chosen) == len(names):
         return list(chosen)
     raise ValueError(
-        f"Expected one loss (or list of metrics) for each of the outputs {', '.join(names)}. Received: {chosen!r}"
+        f"Expected one loss (or list of metrics) for each of the outputs {', '.join(names)}. Received: {chosen!r}. "
+        "Give one for all, a list of as many, or a dictionary with these names."
     )
 
 
@@ -165,8 +166,12 @@ def paired(y: Tree, outputs: Tree) -> list[tuple[Any, Tensor]]:
         ValueError: there are not as many targets as outputs.
     """
     if isinstance(y, Mapping) and isinstance(outputs, Mapping) and set(y) != set(outputs):
-        raise ValueError(f"Expected targets for the outputs {sorted(outputs)}. Received: {sorted(y)}")
+        raise ValueError(
+            f"Expected targets for the outputs {sorted(outputs)}. Received: {sorted(y)}. Give y these names."
+        )
     targets, found = tree.flatten(y)[0], tree.flatten(outputs)[0]
     if len(targets) != len(found):
-        raise ValueError(f"Expected targets for {len(found)} outputs. Received: {len(targets)}")
+        raise ValueError(
+            f"Expected targets for {len(found)} outputs. Received: {len(targets)}. Give y the structure of the outputs."
+        )
     return list(zip(targets, found, strict=True))

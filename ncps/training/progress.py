@@ -31,7 +31,10 @@ class Progress:
 
     def __init__(self, verbose: int | str, epochs: int, steps: int | None) -> None:
         if verbose not in ("auto", 0, 1, 2):
-            raise ValueError(f"Expected verbose='auto', 0, 1 or 2. Received: verbose={verbose!r}")
+            raise ValueError(
+                f"Expected verbose='auto', 0, 1 or 2. Received: verbose={verbose!r}. 0 is silent, 1 a bar, 2 a line "
+                "an epoch."
+            )
         self.console = Console(highlight=False)
         self.epochs, self.steps = epochs, steps
         self.lines = verbose == 2 or (verbose == 1 and not self.console.is_terminal)

@@ -118,7 +118,10 @@ def training_step(
     """
     backend = backend_of(model)
     if not model.built:
-        raise ValueError("Expected a model that is built: call it once, or give its layers input_size=.")
+        raise ValueError(
+            f"Expected a model that is built. Received: {type(model).__name__}, not built. Call it once, or give its "
+            "layers input_size=."
+        )
 
     def training_loss(model: Any, *batch: Any) -> Any:
         with training_mode(True), backend_scope(backend):

@@ -39,7 +39,7 @@ class Layered(Wiring):
             for size in layer_sizes
         )
         if not self.layer_sizes:
-            raise ValueError("Expected layer_sizes with at least one layer. Received: none.")
+            raise ValueError("Expected layer_sizes with at least one layer. Received: none. Give one number for each.")
         super().__init__(sum(self.layer_sizes))
         self.set_output_dim(self.layer_sizes[-1])
         ends = list(itertools.accumulate(reversed(self.layer_sizes), initial=0))

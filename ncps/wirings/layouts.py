@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ncps.naming import nearest
 from ncps.wirings.graph import import_viz
 
 if TYPE_CHECKING:
@@ -68,7 +69,10 @@ def positions(graph: DiGraph, layout: str) -> Positions:
         ValueError: if there is no such layout.
     """
     if layout not in LAYOUTS:
-        raise ValueError(f"Expected layout to be one of {', '.join(LAYOUTS)}. Received: layout={layout!r}.")
+        raise ValueError(
+            f"Expected layout to be one of {', '.join(LAYOUTS)}. Received: layout={layout!r}. "
+            f"{nearest(layout, LAYOUTS)}"
+        )
     try:
         return LAYOUTS[layout](graph)
     except ModuleNotFoundError as error:  # some of networkx' layouts need scipy

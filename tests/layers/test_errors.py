@@ -95,7 +95,7 @@ ARGUMENTS = [
     (ValueError, "time_constants", lambda: CTGRU(3, time_constants=[[1.0]])),
     ((TypeError, ValueError), "time_constants", lambda: CTGRU(3, time_constants=None)),
     (TypeError, "Expected a cell.*Dense", lambda: MixedMemory(Dense(3))),
-    (TypeError, "Expected a cell.*LTC$", lambda: MixedMemory(LTC(3))),
+    (TypeError, r"Expected a cell.*Received: LTC\.", lambda: MixedMemory(LTC(3))),
     (TypeError, "Expected a cell.*NoneType", lambda: MixedMemory(None)),
     (ValueError, "'output'", lambda: MixedMemory(CfCCell(3), memory_to="output")),
     (TypeError, "Expected a cell", lambda: StackedRNNCells([CfCCell(3), Dense(3)])),

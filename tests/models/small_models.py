@@ -6,7 +6,7 @@ import numpy as np
 
 import ncps
 from ncps.backend import NCPSBackend
-from ncps.layers import CfC, Dense
+from ncps.layers import CfC, Dense, Layer
 
 TRAINING = ("torch", "jax", "mlx", "tensorflow", "keras")
 
@@ -35,6 +35,22 @@ ncps.register_serializable("tests.models")(Irregular)
 
 def sequential(outputs=1, sequences=False):
     return ncps.Sequential([CfC(5, backbone_units=6, return_sequences=sequences), Dense(outputs)])
+
+
+@ncps.register_serializable("tests.models")
+class Flat(Layer):
+    """The last step of series."""
+
+    def call(self, inputs):
+        return inputs[:, -1]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], input_shape[-1]
+
+
+def plain():
+    """A model that every framework compiles in no time, for what concerns the loop and not the layers."""
+    return ncps.Sequential([Flat(), Dense(1)])
 
 
 RNG = np.random.default_rng(0)

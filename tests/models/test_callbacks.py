@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 import pytest
-from small_models import SERIES, TARGETS, sequential
+from small_models import SERIES, TARGETS, plain
 
 import ncps
 from ncps import callbacks, optimizers
@@ -15,7 +15,7 @@ from ncps.training import progress
 
 def fitted(*given, epochs=4, optimizer=None, **options):
     ncps.set_seed(1)
-    model = sequential()
+    model = plain()
     model.compile(optimizer or optimizers.SGD(0.02), "mse", metrics=["mae"])
     options = {"batch_size": 6, "shuffle": False, "verbose": 0, "validation_split": 0.25} | options
     return model, model.fit(SERIES, TARGETS, epochs=epochs, callbacks=list(given), **options)

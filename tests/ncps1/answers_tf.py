@@ -25,6 +25,8 @@ def answer(case, arrays):
         value = arrays["weights"].get(name, value * (1 + small) if "erev" in v.name else value + small)
         positive = v.name.split("/")[-1].removesuffix(":0") in POSITIVE
         v.assign(np.abs(value) + 0.05 if positive and not arrays["weights"] else value)
+    if arrays["weights"]:
+        return {"results": {"output": layer(x).numpy()}}
     with tf.GradientTape() as tape:
         output = layer(x)
         loss = tf.reduce_sum(output * given["direction"])

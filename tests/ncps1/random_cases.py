@@ -135,7 +135,7 @@ def keras_case(rng, i, folder):
     given["direction"] = rng.normal(size=shape)
     case = {
         "kind": kind, "wiring": made, "units": units, "features": features, "arguments": arguments, "batch": batch,
-        "steps": steps, "shape": shape, "seed": i, "file": None, "made": f"{folder}/{i}",
+        "steps": steps, "shape": shape, "seed": i, "file": None, "made": f"{folder}/{i}", "whole": False,
     }  # fmt: skip
     return case, {"given": given}
 

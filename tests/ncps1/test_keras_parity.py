@@ -34,19 +34,23 @@ def ask(ncps_101, work):
 
 @pytest.fixture(scope="module", params=KINDS)
 def theirs(request, ask, work):
-    """What 1.0.1 computes of the cases of a kind, and of the files that we write.
+    """The cases of a kind, our models of them, what 1.0.1 computes, and what it does from the files that we write.
 
     One kind after the other: pytest runs the tests of each together, so that processes share the work.
     """
     cases = [each for each in keras_cases(COUNT, work) if each[0]["kind"] == request.param]
     if FRAMEWORK == "jax":  # on which 1.0.1 has no mixed memory
         cases = [each for each in cases if not each[0]["arguments"].get("mixed_memory")]
-    answers, back = ask(cases), []
+    for case, _ in cases[::3]:
+        seedless = case["wiring"] and case["wiring"][0] == "NCP"  # 1.0.1 forgot the seed of an NCP
+        case["whole"] = case["kind"] in ("LTC", "CfC") and not seedless
+    answers, models, back = ask(cases), [], []
     for case, parts in cases:
         file = f"{case['made']}-ours.weights.h5"
-        loaded(case).save_weights(file)
+        models.append(loaded(case))
+        models[-1].save_weights(file)
         back.append(({**case, "file": file}, parts))
-    return list(zip(cases, answers, ask(back), strict=True))
+    return list(zip(cases, models, answers, ask(back), strict=True))
 
 
 def made(case):
@@ -72,17 +76,15 @@ def close(x, expected, what):
 
 def test_outputs_of_loaded_weights_agree(theirs):
     assert len(theirs) >= 4
-    for (case, parts), answer, back in theirs:
-        model, x = loaded(case), parts["given"]["x"].astype("float32")
-        expected = answer["results"]["output"]
+    for (case, parts), model, answer, back in theirs:
+        x, expected = parts["given"]["x"].astype("float32"), answer["results"]["output"]
         close(keras.ops.convert_to_numpy(model(x)), expected, case)
         close(back["results"]["output"], expected, case)
 
 
 def test_models_of_1_0_1_load(theirs):
-    for (case, parts), answer, _ in theirs[::3]:
-        seedless = case["wiring"] and case["wiring"][0] == "NCP"  # 1.0.1 forgot the seed of an NCP
-        if case["kind"] in ("LTC", "CfC") and not seedless:
+    for (case, parts), _, answer, _ in theirs:
+        if case["whole"]:
             model = keras.models.load_model(case["made"] + ".keras")
             assert type(model.layers[0]) is getattr(ncps.keras, case["kind"])
             x = parts["given"]["x"].astype("float32")
@@ -91,8 +93,8 @@ def test_models_of_1_0_1_load(theirs):
 
 @pytest.mark.skipif(FRAMEWORK == "jax", reason="the gradients of 1.0.1 are taken on torch and TensorFlow")
 def test_gradients_agree(theirs):
-    for (case, parts), answer, _ in theirs:
-        ours = gradients_by_their_names(loaded(case), parts["given"])
+    for (case, parts), model, answer, _ in theirs:
+        ours = gradients_by_their_names(model, parts["given"])
         assert ours.keys() == answer["gradients"].keys()
         for name, gradient in ours.items():
             close(gradient, answer["gradients"][name], (name, case))

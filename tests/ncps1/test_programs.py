@@ -171,7 +171,7 @@ def test_behaviour_cloning_of_games(tmp_path):
     for i in range(2):
         frames = rng.integers(0, 255, (5, 16, 16, 4), dtype=np.uint8)
         np.savez(folder / f"train_{i}.npz", obs=frames, actions=rng.integers(0, 3, 5))
-    with pytest.raises(RuntimeError, match="Could not find data"):
+    with pytest.raises(RuntimeError, match=r"Could not find data: expected files val_\*\.npz in .*breakout"):
         AtariCloningDataset("breakout", split="val", root_dir=str(tmp_path))
     train_ds = AtariCloningDataset("breakout", split="train", root_dir=str(tmp_path))
     trainloader = torch.utils.data.DataLoader(train_ds, batch_size=2, shuffle=True)
@@ -193,6 +193,26 @@ def test_behaviour_cloning_of_games(tmp_path):
         for _ in range(3):
             pred, hx = model(torch.rand(1, 1, 4, 16, 16), hx)
             assert 0 <= pred.squeeze(0).squeeze(0).argmax().item() < 3
+
+
+def test_games_of_tensorflow(tmp_path):
+    pytest.importorskip("tensorflow")
+    from ncps.datasets.tf import AtariCloningDatasetTF
+
+    rng, folder = np.random.default_rng(0), tmp_path / "data_atari_seq" / "breakout"
+    folder.mkdir(parents=True)
+    with pytest.raises(RuntimeError, match=r"expected files train_\*\.npz and val_\*\.npz in .*breakout"):
+        AtariCloningDatasetTF("breakout", str(tmp_path))
+    frames, actions = rng.integers(0, 255, (32, 84, 84, 4), dtype=np.uint8), rng.integers(0, 3, 32)
+    for split in ("train", "val"):
+        np.savez(folder / f"{split}_0.npz", obs=frames, actions=actions)
+    data = AtariCloningDatasetTF("breakout", str(tmp_path))
+    with pytest.raises(ValueError, match="Invalid split 'test', must be either 'train' or 'val'"):
+        data.get_dataset(1, "test")
+    for split in ("train", "val"):
+        ((x, y),) = data.get_dataset(1, split)
+        np.testing.assert_array_equal(x[0], frames)
+        np.testing.assert_array_equal(y[0], actions)
 
 
 def test_lidar_data(tmp_path):

@@ -23,11 +23,13 @@ def native_dtype(dtype):
     try:
         found = jnp.dtype(dtype)
     except TypeError:
-        raise ValueError(f"Expected a type that jax has, such as 'float32'. Received: dtype={dtype!r}") from None
+        raise ValueError(
+            f"Expected a type that jax has, such as 'float32'. Received: dtype={dtype!r}. Give the name of one."
+        ) from None
     if found.name in ("float64", "int64", "uint64", "complex128") and not jax.config.jax_enable_x64:
         raise ValueError(
             f"jax has {found.name} only with jax.config.update('jax_enable_x64', True) at the start of the program, or "
-            f"with the environment variable JAX_ENABLE_X64=1. Received: dtype={dtype!r}"
+            f"with the environment variable JAX_ENABLE_X64=1. Received: dtype={dtype!r}. Or use 32 bits."
         )
     return found
 

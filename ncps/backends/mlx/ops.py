@@ -20,7 +20,9 @@ from ncps.errors import UnsupportedOperationError
 def native_dtype(dtype):
     found = dtype if isinstance(dtype, mx.Dtype) else getattr(mx, name_of(dtype), None)
     if not isinstance(found, mx.Dtype):
-        raise ValueError(f"Expected a type that mlx has, such as 'float32'. Received: dtype={dtype!r}")
+        raise ValueError(
+            f"Expected a type that mlx has, such as 'float32'. Received: dtype={dtype!r}. Give the name of one."
+        )
     if found == mx.float64 and device() == "gpu":
         raise ValueError("mlx has float64 on the CPU only: call mx.set_default_device(mx.cpu), or use float32.")
     return found
@@ -117,7 +119,7 @@ def device(x=None):
 
 def to_device(x, device):
     if device not in ("cpu", "gpu"):
-        raise ValueError(f"Expected the device 'cpu' or 'gpu'. Received: {device!r}")
+        raise ValueError(f"Expected the device 'cpu' or 'gpu'. Received: {device!r}. Leave it out for the default.")
     return tensor(x)
 
 

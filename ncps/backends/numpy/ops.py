@@ -22,7 +22,9 @@ def native_dtype(dtype):
     try:
         return np.dtype(dtype)
     except TypeError:
-        raise ValueError(f"Expected a type that NumPy has, such as 'float32'. Received: dtype={dtype!r}") from None
+        raise ValueError(
+            f"Expected a type that NumPy has, such as 'float32'. Received: dtype={dtype!r}. Give the name of one."
+        ) from None
 
 
 def tensor(x):
@@ -98,7 +100,7 @@ def device(x=None):
 
 def to_device(x, device):
     if device != "cpu":
-        raise ValueError(f"Expected the device 'cpu', the only one that NumPy has. Received: {device!r}")
+        raise ValueError(f"Expected the device 'cpu', the only one that NumPy has. Received: {device!r}. Leave it out.")
     return tensor(x)
 
 

@@ -21,7 +21,9 @@ def native_dtype(dtype):
     try:
         return tf.as_dtype(dtype)
     except TypeError:
-        raise ValueError(f"Expected a type that TensorFlow has, such as 'float32'. Received: dtype={dtype!r}") from None
+        raise ValueError(
+            f"Expected a type that TensorFlow has, such as 'float32'. Received: dtype={dtype!r}. Give the name of one."
+        ) from None
 
 
 def tensor(x):
@@ -253,7 +255,10 @@ def split(x, indices_or_sections, axis=0):
     x = tensor(x)
     if isinstance(indices_or_sections, int):
         if x.shape[axis] is not None and x.shape[axis] % indices_or_sections:
-            raise ValueError(f"Expected sections that divide {x.shape[axis]}. Received: {indices_or_sections}")
+            raise ValueError(
+                f"Expected sections that divide {x.shape[axis]}. Received: {indices_or_sections}. Give the places "
+                "where it is cut."
+            )
         return tf.split(x, indices_or_sections, axis)
     bounds = [0, *(int(i) for i in indices_or_sections)]
     if len(bounds) == 1:  # TensorFlow infers no length where there is one section only
@@ -690,7 +695,9 @@ def outlined(function, leaves):
 def wider(a, b):
     """The shape of tensors that have either shape."""
     if a.rank != b.rank:
-        raise ValueError(f"Expected a loop to keep the shapes of its state. Received: {a} and then {b}")
+        raise ValueError(
+            f"Expected a loop to keep the shapes of its state. Received: {a} and then {b}. Pad the state to one shape."
+        )
     return tf.TensorShape([m if m == n else None for m, n in zip(a, b, strict=True)])
 
 
@@ -733,7 +740,9 @@ def looped_scan(f, init, xs, steps, reverse):
         y, found["y"] = tree.flatten(tree.map(tensor, y))
         state, returned = tree.flatten(state)
         if returned != carry_structure:
-            raise ValueError(f"Expected a scan to keep the structure of its state. Received: {returned}")
+            raise ValueError(
+                f"Expected a scan to keep the structure of its state. Received: {returned}. Return it as it came."
+            )
         return [tensor(x) for x in state], y
 
     # A loop wants to know beforehand what it carries and what it collects.

@@ -22,7 +22,9 @@ def native_dtype(dtype):
         return dtype
     found = getattr(torch, str(np.dtype(dtype)) if not isinstance(dtype, str) else dtype, None)
     if not isinstance(found, torch.dtype):
-        raise ValueError(f"Expected a type that torch has, such as 'float32'. Received: dtype={dtype!r}")
+        raise ValueError(
+            f"Expected a type that torch has, such as 'float32'. Received: dtype={dtype!r}. Give the name of one."
+        )
     return found
 
 
@@ -213,7 +215,8 @@ def split(x, indices_or_sections, axis=0):
     x = tensor(x)
     if isinstance(indices_or_sections, int) and x.shape[axis] % indices_or_sections:
         raise ValueError(
-            f"Expected equal sections of an axis of length {x.shape[axis]}. Received: {indices_or_sections}"
+            f"Expected equal sections of an axis of length {x.shape[axis]}. Received: {indices_or_sections}. Give "
+            "the places where it is cut."
         )
     return list(torch.tensor_split(x, indices_or_sections, axis))
 

@@ -30,7 +30,9 @@ class AtariCloningDatasetTF:
             [str(path) for path in sorted(folder.glob(f"{split}_*.npz"))] for split in ("val", "train")
         )
         if not self.val_files or not self.train_files:
-            raise RuntimeError("Could not find data")
+            raise RuntimeError(
+                f"Could not find data: expected files train_*.npz and val_*.npz in {folder}. Unzip it anew."
+            )
 
     def get_dataset(self, batch_size: int, split: str) -> Any:
         """Batches of sequences of a split, ``"train"`` (shuffled) or ``"val"``.
@@ -39,7 +41,7 @@ class AtariCloningDatasetTF:
             ValueError: there is no such split.
         """
         if split not in ("train", "val"):
-            raise ValueError(f"Invalid split '{split}', must be either 'train' or 'val'")
+            raise ValueError(f"Invalid split '{split}', must be either 'train' or 'val'.")
         files = tf.data.Dataset.from_tensor_slices(self.train_files if split == "train" else self.val_files)
         files = files.shuffle(30000) if split == "train" else files
         return files.map(sequence_in).batch(batch_size).prefetch(10)

@@ -24,9 +24,12 @@ class AtariCloningDataset(torch.utils.data.Dataset):
     """
 
     def __init__(self, env_name: str, split: str = "train", root_dir: str = ".") -> None:
-        self.files = sorted(atari_folder(env_name, root_dir).glob(f"{split}_*.npz"))
+        folder = atari_folder(env_name, root_dir)
+        self.files = sorted(folder.glob(f"{split}_*.npz"))
         if not self.files:
-            raise RuntimeError("Could not find data")
+            raise RuntimeError(
+                f"Could not find data: expected files {split}_*.npz in {folder}. Splits: 'train' and 'val'."
+            )
 
     def __len__(self) -> int:
         return len(self.files)

@@ -107,7 +107,9 @@ def draw(driver, flights, path):
     for name, color in zip(flights, ("0.6", "#0072B2", "#D55E00"), strict=False):
         above.plot(seconds, np.cos(flights[name].angle[episode]), color=color, linewidth=2, label=name)
     above.plot(seconds[~arrived], np.full((~arrived).sum(), -1.25), "|", color="0.3", label="lost frames")
-    above.set_title("A pendulum, swung up by 19 neurons that see its angle only now and then", fontsize=11, fontweight="bold")
+    above.set_title(
+        "A pendulum, swung up by 19 neurons that see its angle only now and then", fontsize=11, fontweight="bold"
+    )
     above.set(ylabel="height of the tip (m)", yticks=[-1, 0, 1])
     above.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False, fontsize="small")
     above.margins(x=0)

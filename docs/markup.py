@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -23,6 +24,7 @@ INLINE = (
     (re.compile(r"^( *)Source: ", re.MULTILINE), r"\1**Source:** "),
 )
 NAMES: dict[str, public.Entry] = {}
+BESIDE = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changelog"}
 
 
 def markdown(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -55,29 +57,45 @@ def as_written(app: Sphinx, what: str, name: str, obj: Any, *_: Any) -> tuple[st
         signature = inspect.signature(obj)
     except (TypeError, ValueError):
         return None
-    parameters = [each.replace(annotation=linked(each.annotation)) for each in signature.parameters.values()]
+    known = vars(sys.modules[inspect.unwrap(obj).__module__])
+    parameters = [each.replace(annotation=linked(each.annotation, known)) for each in signature.parameters.values()]
     if what == "method" and parameters and parameters[0].name == "self":
         del parameters[0]
-    signature = signature.replace(parameters=parameters, return_annotation=linked(signature.return_annotation))
+    signature = signature.replace(parameters=parameters, return_annotation=linked(signature.return_annotation, known))
     return stringify_signature(signature, show_return_annotation=what != "class"), None
 
 
-def linked(annotation: Any) -> Any:
-    """An annotation with the full names of what is public."""
+def linked(annotation: Any, known: dict[str, Any]) -> Any:
+    """An annotation with the full names of what is public, among the names that its module knows."""
     if not isinstance(annotation, str):
         return annotation
-    return re.sub(r"(?<![\w.])[A-Z]\w+", lambda x: f"~{NAMES[x[0]].name}" if x[0] in NAMES else x[0], annotation)
+    public_names = {id(entry.object): entry.name for entry in NAMES.values()}
+    full = {name: public_names[id(x)] for name, x in known.items() if id(x) in public_names}
+    return re.sub(r"(?<![\w.])[A-Z]\w+", lambda word: f"~{full[word[0]]}" if word[0] in full else word[0], annotation)
+
+
+def within(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Links to the files beside docs/ lead to the pages that include them."""
+    source[0] = re.sub(
+        r"\((?:\.\./)+(README|CONTRIBUTING|CHANGELOG)\.md", lambda file: f"(/{BESIDE[file[1]]}.md", source[0]
+    )
+
+
+def mathml(formula: str, display: str) -> str:
+    """A formula as MathML, which browsers draw by themselves: no script, no network."""
+    text = re.sub(r"\\text\{[^}]*\}", lambda words: words[0].replace(r"\_", "_"), formula)
+    return convert(text, display=display)
 
 
 def inline_formula(translator: Any, node: nodes.Element) -> None:
-    """A formula as MathML, which browsers draw by themselves: no script, no network."""
-    translator.body.append(convert(node.astext()))
+    """A formula in a sentence."""
+    translator.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def displayed_formula(translator: Any, node: nodes.Element) -> None:
-    """The same on a line of its own."""
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    """A formula on a line of its own."""
+    translator.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 
@@ -127,6 +145,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     NAMES.update(names())
     app.connect("autodoc-process-docstring", markdown, priority=400)  # before Napoleon
     app.connect("autodoc-process-signature", as_written)
+    app.connect("source-read", within)
     app.add_transform(NamesLead)
     app.add_html_math_renderer("mathml", (inline_formula, None), (displayed_formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -24,6 +24,7 @@ INLINE = (
     (re.compile(r"^( *)Source: ", re.MULTILINE), r"\1**Source:** "),
 )
 NAMES: dict[str, public.Entry] = {}
+HERE: set[tuple[str, str]] = set()  # pages of the reference, and the names that stand there
 BESIDE = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changelog"}
 
 
@@ -108,10 +109,11 @@ class NamesLead(SphinxTransform):
     def apply(self, **kwargs: Any) -> None:
         """Puts the links in."""
         for code in list(self.document.findall(nodes.literal)):
-            entry = NAMES.get(re.sub(r"\(.*\)$", "", code.astext()))
+            name = re.sub(r"\(.*\)$", "", code.astext())
+            entry = NAMES.get(name)
             if entry is None or any(isinstance(above, self.stays) for above in ancestors(code)):
                 continue
-            if self.env.docname == f"reference/{entry.theme.page}":
+            if (self.env.docname, name.rpartition(".")[2]) in HERE:  # on its own page, or where it means another
                 continue
             link = addnodes.pending_xref(
                 "", refdomain="py", reftype="obj", reftarget=entry.name, refexplicit=True, refdoc=self.env.docname
@@ -143,6 +145,7 @@ def names() -> dict[str, public.Entry]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connects these to Sphinx."""
     NAMES.update(names())
+    HERE.update((f"reference/{entry.theme.page}", entry.name.rpartition(".")[2]) for entry in NAMES.values())
     app.connect("autodoc-process-docstring", markdown, priority=400)  # before Napoleon
     app.connect("autodoc-process-signature", as_written)
     app.connect("source-read", within)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -23,6 +24,8 @@ INLINE = (
     (re.compile(r"^( *)Source: ", re.MULTILINE), r"\1**Source:** "),
 )
 NAMES: dict[str, public.Entry] = {}
+HERE: set[tuple[str, str]] = set()  # pages of the reference, and the names that stand there
+BESIDE = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changelog"}
 
 
 def markdown(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
@@ -55,29 +58,45 @@ def as_written(app: Sphinx, what: str, name: str, obj: Any, *_: Any) -> tuple[st
         signature = inspect.signature(obj)
     except (TypeError, ValueError):
         return None
-    parameters = [each.replace(annotation=linked(each.annotation)) for each in signature.parameters.values()]
+    known = vars(sys.modules[inspect.unwrap(obj).__module__])
+    parameters = [each.replace(annotation=linked(each.annotation, known)) for each in signature.parameters.values()]
     if what == "method" and parameters and parameters[0].name == "self":
         del parameters[0]
-    signature = signature.replace(parameters=parameters, return_annotation=linked(signature.return_annotation))
+    signature = signature.replace(parameters=parameters, return_annotation=linked(signature.return_annotation, known))
     return stringify_signature(signature, show_return_annotation=what != "class"), None
 
 
-def linked(annotation: Any) -> Any:
-    """An annotation with the full names of what is public."""
+def linked(annotation: Any, known: dict[str, Any]) -> Any:
+    """An annotation with the full names of what is public, among the names that its module knows."""
     if not isinstance(annotation, str):
         return annotation
-    return re.sub(r"(?<![\w.])[A-Z]\w+", lambda x: f"~{NAMES[x[0]].name}" if x[0] in NAMES else x[0], annotation)
+    public_names = {id(entry.object): entry.name for entry in NAMES.values()}
+    full = {name: public_names[id(x)] for name, x in known.items() if id(x) in public_names}
+    return re.sub(r"(?<![\w.])[A-Z]\w+", lambda word: f"~{full[word[0]]}" if word[0] in full else word[0], annotation)
+
+
+def within(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Links to the files beside docs/ lead to the pages that include them."""
+    source[0] = re.sub(
+        r"\((?:\.\./)+(README|CONTRIBUTING|CHANGELOG)\.md", lambda file: f"(/{BESIDE[file[1]]}.md", source[0]
+    )
+
+
+def mathml(formula: str, display: str) -> str:
+    """A formula as MathML, which browsers draw by themselves: no script, no network."""
+    text = re.sub(r"\\text\{[^}]*\}", lambda words: words[0].replace(r"\_", "_"), formula)
+    return convert(text, display=display)
 
 
 def inline_formula(translator: Any, node: nodes.Element) -> None:
-    """A formula as MathML, which browsers draw by themselves: no script, no network."""
-    translator.body.append(convert(node.astext()))
+    """A formula in a sentence."""
+    translator.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def displayed_formula(translator: Any, node: nodes.Element) -> None:
-    """The same on a line of its own."""
-    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+    """A formula on a line of its own."""
+    translator.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 
@@ -90,10 +109,11 @@ class NamesLead(SphinxTransform):
     def apply(self, **kwargs: Any) -> None:
         """Puts the links in."""
         for code in list(self.document.findall(nodes.literal)):
-            entry = NAMES.get(re.sub(r"\(.*\)$", "", code.astext()))
+            name = re.sub(r"\(.*\)$", "", code.astext())
+            entry = NAMES.get(name)
             if entry is None or any(isinstance(above, self.stays) for above in ancestors(code)):
                 continue
-            if self.env.docname == f"reference/{entry.theme.page}":
+            if (self.env.docname, name.rpartition(".")[2]) in HERE:  # on its own page, or where it means another
                 continue
             link = addnodes.pending_xref(
                 "", refdomain="py", reftype="obj", reftarget=entry.name, refexplicit=True, refdoc=self.env.docname
@@ -125,8 +145,10 @@ def names() -> dict[str, public.Entry]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connects these to Sphinx."""
     NAMES.update(names())
+    HERE.update((f"reference/{entry.theme.page}", entry.name.rpartition(".")[2]) for entry in NAMES.values())
     app.connect("autodoc-process-docstring", markdown, priority=400)  # before Napoleon
     app.connect("autodoc-process-signature", as_written)
+    app.connect("source-read", within)
     app.add_transform(NamesLead)
     app.add_html_math_renderer("mathml", (inline_formula, None), (displayed_formula, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

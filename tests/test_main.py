@@ -1,6 +1,7 @@
 """``python -m ncps`` tells the truth about every backend and survives broken ones."""
 
 import io
+import json
 import subprocess
 import sys
 
@@ -60,6 +61,33 @@ def test_the_environment_chooses(monkeypatch):
     assert program.ask("active") == {"backend": "numpy"}
     monkeypatch.setenv("NCPS_BACKEND", "abacus")
     assert "'abacus'" in program.ask("active")["error"]
+
+
+def test_where_no_backend_can_be_chosen_the_status_says_so(monkeypatch, capsys):
+    def ask(question):
+        return {"error": "none works"} if question == program.ACTIVE else {"version": "1.0", "device": "cpu"}
+
+    monkeypatch.setattr(program, "ask", ask)
+    assert program.main([]) == 1
+    assert "No backend is active: none works" in capsys.readouterr().out
+
+
+def test_a_process_that_does_not_answer_is_given_up(monkeypatch):
+    monkeypatch.setattr(program, "TIMEOUT", 0.01)
+    assert program.ask("numpy") == {"error": "no answer within 0.01 s"}
+
+
+def test_a_probe_tells_version_device_and_faults(capsys):
+    import numpy as np
+
+    for question, found in (
+        ("numpy", {"version": np.__version__, "device": "cpu"}),
+        ("abacus", {"error": "Expected a backend out of"}),
+    ):
+        program.probe(question)
+        answer = json.loads(capsys.readouterr().out.strip().removeprefix(program.MARK))
+        assert answer.keys() == found.keys()
+        assert all(answer[name].startswith(text) for name, text in found.items())
 
 
 def test_the_command_prints_all_backends(tmp_path, monkeypatch):

@@ -11,15 +11,21 @@ network learns from all that was seen so far. It trains on any backend and drive
     pip install "ncps[torch,fast,examples]"
     python examples/control.py --backend torch
 
-FIGURES
+In a minute on torch, it prints mean returns (0 is best) and how many poles are upright all through the last second:
+
+    expert                   return  -146.8   upright 100%
+    network, told the time   return  -194.4   upright 100%
+    the same, told always 1  return  -663.2   upright  48%
+    another, trained so      return  -306.3   upright  91%
+
 Sources: Ross, Gordon, Bagnell, AISTATS 2011 (arXiv 1011.0686); Lechner et al., Nature Machine Intelligence 2020.
 """
 
 import argparse
 import os
 import timeit
+from collections import namedtuple
 from pathlib import Path
-from typing import NamedTuple
 
 import gymnasium
 import matplotlib.pyplot as plt
@@ -36,15 +42,9 @@ TORQUE = 2.0  # the strongest, in N m; the network's output is a share of it
 ROUNDS, BATCH, TEST = 6, 16, 12345  # of training; the seed of the episodes to test with
 
 
-class Flight(NamedTuple):
-    """Episodes (B, T): what was seen and when, what the expert would have done, what was earned, the true angle."""
-
-    frames: np.ndarray  # (B, T, 2), cosine and sine of the angle, with noise
-    elapsed: np.ndarray  # time since the last frame that arrived, in frames
-    arrived: np.ndarray  # false where the frame was lost
-    advice: np.ndarray  # (B, T, 1), the expert's torque as a share of the strongest
-    rewards: np.ndarray
-    angle: np.ndarray  # radians, 0 is upright
+# Episodes (B, T): cosine and sine of the angle, with noise; the time since the last frame that arrived, in frames; if
+# this one did; the expert's torque, as a share of the strongest; rewards; the true angle, in radians, 0 being upright.
+Flight = namedtuple("Flight", "frames elapsed arrived advice rewards angle")
 
 
 def expert(angle, velocity):
@@ -107,7 +107,9 @@ def draw(driver, flights, path):
     for name, color in zip(flights, ("0.6", "#0072B2", "#D55E00"), strict=False):
         above.plot(seconds, np.cos(flights[name].angle[episode]), color=color, linewidth=2, label=name)
     above.plot(seconds[~arrived], np.full((~arrived).sum(), -1.25), "|", color="0.3", label="lost frames")
-    above.set_title("A pendulum, swung up by 19 neurons that see its angle only now and then", fontsize=11, fontweight="bold")
+    above.set_title(
+        "A pendulum, swung up by 19 neurons that see its angle only now and then", fontsize=11, fontweight="bold"
+    )
     above.set(ylabel="height of the tip (m)", yticks=[-1, 0, 1])
     above.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.08), frameon=False, fontsize="small")
     above.margins(x=0)

@@ -11,15 +11,21 @@ network learns from all that was seen so far. It trains on any backend and drive
     pip install "ncps[torch,fast,examples]"
     python examples/control.py --backend torch
 
-FIGURES
+In a minute on torch, it prints mean returns (0 is best) and how many poles are upright all through the last second:
+
+    expert                   return  -146.8   upright 100%
+    network, told the time   return  -194.4   upright 100%
+    the same, told always 1  return  -663.2   upright  48%
+    another, trained so      return  -306.3   upright  91%
+
 Sources: Ross, Gordon, Bagnell, AISTATS 2011 (arXiv 1011.0686); Lechner et al., Nature Machine Intelligence 2020.
 """
 
 import argparse
 import os
 import timeit
+from collections import namedtuple
 from pathlib import Path
-from typing import NamedTuple
 
 import gymnasium
 import matplotlib.pyplot as plt
@@ -36,15 +42,9 @@ TORQUE = 2.0  # the strongest, in N m; the network's output is a share of it
 ROUNDS, BATCH, TEST = 6, 16, 12345  # of training; the seed of the episodes to test with
 
 
-class Flight(NamedTuple):
-    """Episodes (B, T): what was seen and when, what the expert would have done, what was earned, the true angle."""
-
-    frames: np.ndarray  # (B, T, 2), cosine and sine of the angle, with noise
-    elapsed: np.ndarray  # time since the last frame that arrived, in frames
-    arrived: np.ndarray  # false where the frame was lost
-    advice: np.ndarray  # (B, T, 1), the expert's torque as a share of the strongest
-    rewards: np.ndarray
-    angle: np.ndarray  # radians, 0 is upright
+# Episodes (B, T): cosine and sine of the angle, with noise; the time since the last frame that arrived, in frames; if
+# this one did; the expert's torque, as a share of the strongest; rewards; the true angle, in radians, 0 being upright.
+Flight = namedtuple("Flight", "frames elapsed arrived advice rewards angle")
 
 
 def expert(angle, velocity):

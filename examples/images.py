@@ -10,7 +10,10 @@ are the times since the last one that arrived. It answers after every frame: the
 
 `--backend` is the framework under Keras: torch, jax or tensorflow, as in KERAS_BACKEND.
 
-FIGURES
+In 90 seconds on torch, it prints which share of the 397 test digits is recognised:
+
+    one frame, a model trained for that   87.7%
+    the liquid network after each of the frames   76.6%  86.1%  90.2%  90.2%  91.2%  92.7%  93.2%  93.7%
 """
 
 import argparse
@@ -88,7 +91,7 @@ def learn(frames, digits, options):
     return model
 
 
-def draw(model, film, elapsed, path):
+def draw(model, film, elapsed, digit, path):
     """A film, what the model thinks after each frame, and what its neurons do meanwhile."""
     import keras
 
@@ -98,7 +101,7 @@ def draw(model, film, elapsed, path):
     chances = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     figure = plt.figure(figsize=(8, 8), layout="constrained")
     top, middle, bottom = figure.subfigures(3, height_ratios=[1.3, 2.2, 4])
-    top.suptitle("A noisy digit drifts by; frames are lost. What is it?", fontweight="bold")
+    top.suptitle(f"A noisy digit drifts by, and frames are lost. What is it? (A {digit}.)", fontweight="bold")
     for axes, frame, time, chance in zip(top.subplots(1, FRAMES), film, times, chances, strict=True):
         axes.imshow(frame[..., 0], cmap="gray", vmin=-0.5, vmax=1.2)
         axes.set(xticks=[], yticks=[], title=f"t = {time:.0f}", xlabel=f"{chance.argmax()}: {chance.max():.0%}")
@@ -138,7 +141,7 @@ def main(arguments=None):
         print("the liquid network after each of the frames   " + "  ".join(f"{share:.1%}" for share in right))
         doubtful = (answers[:, 0] != classes) & (answers[:, -1] == classes)  # it changes its mind, and is right
         example = np.flatnonzero(doubtful)[0] if doubtful.any() else 0
-        draw(model, seen[example], elapsed[example], options.picture)
+        draw(model, seen[example], elapsed[example], classes[example], options.picture)
 
 
 if __name__ == "__main__":

@@ -154,9 +154,7 @@ def ltc_and_cfc() -> plt.Figure:
     above.set(ylabel="torque", title="A pushed pendulum, seen at irregular times")
     below.plot(time, test[2][sample, :, 0], color="0.75", linewidth=6, label="the pendulum")
     below.plot(time, found["LTC"][sample, :, 0], color=BLUE, label="LTC: solves its equation", linewidth=1.8)
-    below.plot(
-        time, found["CfC"][sample, :, 0], "o", color=ORANGE, markersize=4, label="CfC: one formula a step"
-    )
+    below.plot(time, found["CfC"][sample, :, 0], "o", color=ORANGE, markersize=4, label="CfC: one formula a step")
     below.set(ylabel="angle (rad)", xlabel="time (s)", xlim=(0, time[-1]))
     below.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
     return figure

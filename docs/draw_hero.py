@@ -6,8 +6,8 @@ It learns the weekly carbon dioxide over Mauna Loa outside of the years that are
 """
 
 import csv
-import itertools
 from importlib.resources import files
+from itertools import pairwise
 
 import matplotlib as mpl
 
@@ -87,7 +87,7 @@ def draw_wiring(axis: plt.Axes, wiring: AutoNCP) -> None:
 
 
 def draw_series(axis: plt.Axes, week: np.ndarray, ppm: np.ndarray, forecast: np.ndarray) -> None:
-    for before, after in itertools.pairwise(week):
+    for before, after in pairwise(week):
         if after - before > 3:
             begin, end = to_years(np.array([before, after]))
             axis.axvspan(begin, end, color="0.9", linewidth=0)

@@ -4,10 +4,13 @@ import itertools
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ncps.backend import BUILTIN, NCPSBackend
 
 _BACKENDS = ("numpy", "torch", "mlx", "tensorflow", "keras", "jax")  # in the order in which their tests run
 
@@ -49,6 +52,16 @@ def _same_numbers_in_any_order(request: pytest.FixtureRequest) -> None:
     if rng is not None:
         state = _states.setdefault(request.module.__name__, rng.bit_generator.state)
         rng.bit_generator.state = state
+
+
+@pytest.fixture(autouse=True)
+def _no_backend_is_left() -> Iterator[None]:
+    """Forgets the backends that a test registers, or the code of a page."""
+    before = set(NCPSBackend._ops)
+    yield
+    for name in set(NCPSBackend._ops) - before - set(BUILTIN):
+        del NCPSBackend._ops[name]
+        NCPSBackend._loaded.discard(name)
 
 
 @pytest.fixture(scope="session")

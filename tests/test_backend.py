@@ -33,9 +33,6 @@ def restored_registry():
     process.backend, process.ops = kept[:2]
     NCPSBackend._layers.clear()
     NCPSBackend._layers.update(kept[2])
-    for name in set(NCPSBackend._ops) - set(tables) - set(BUILTIN):
-        del NCPSBackend._ops[name]
-        NCPSBackend._loaded.discard(name)
     for name, table in tables.items():
         NCPSBackend._ops[name].clear()
         NCPSBackend._ops[name].update(table)

@@ -8,7 +8,12 @@ that all stays as it is (persistence) are what it is measured against, on 1962 t
     pip install "ncps[torch,fast,viz]"
     python examples/co2.py --backend torch
 
-FIGURES
+It prints, after two trainings of a few seconds each (seed 0 on torch):
+
+    2953 windows to train, 279 to test, on torch
+    persistence          2.17 ppm
+    all steps equal      1.02 ppm
+    real elapsed times   0.77 ppm
 
 How the numbers vary with the seed, and why it trains on a record that lost more: docs/guides/irregular.md.
 """
@@ -110,9 +115,7 @@ def draw(path, week, ppm, target, forecasts, errors):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--backend", help="torch, jax, mlx, tensorflow or keras (default: NCPS_BACKEND, or what is there)"
-    )
+    parser.add_argument("--backend", help="torch, jax, mlx, tensorflow, keras (default: NCPS_BACKEND or any)")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--copies", type=int, default=8, help="of the record, each with other losses (default: 8)")
     parser.add_argument("--seed", type=int, default=0)

@@ -31,8 +31,6 @@ from xor import Parity, sequences
 import ncps
 from ncps.layers import CfC, CfCCell, MixedMemory
 
-RMSPROP, ADAM = (lambda rate: optax.rmsprop(rate, eps=1e-7)), (lambda rate: optax.adam(rate, eps=1e-7))
-
 
 @dataclass(frozen=True)
 class Setting:
@@ -52,13 +50,12 @@ class Setting:
 
 RELU, SILU = {"units": 128, "activation": "relu"}, {"units": 64, "activation": "silu"}
 WIDE = {"units": 192, "activation": "silu", "dropout": 0.3}
+RATE = optax.rmsprop, 0.005, 0.95
 SETTINGS = {
-    "cfc": Setting(lambda **o: CfC(192, **o), RELU, RMSPROP, 0.05, 0.95, 1.0, 128, 3e-6),
-    "no_gate": Setting(lambda **o: CfC(128, mode="no_gate", **o), WIDE, RMSPROP, 0.005, 0.95, 10.0, 128, 5e-6),
-    "pure": Setting(lambda **o: CfC(64, mode="pure", **o), SILU, ADAM, 0.005, 0.9, 5.0, 256, 3e-5),
-    "mixed": Setting(
-        lambda **o: MixedMemory(CfCCell(64, **o), forget_bias=0.6), RELU, RMSPROP, 0.005, 0.95, 10.0, 128, 2e-6
-    ),
+    "cfc": Setting(lambda **o: CfC(192, **o), RELU, optax.rmsprop, 0.05, 0.95, 1.0, 128, 3e-6),
+    "no_gate": Setting(lambda **o: CfC(128, mode="no_gate", **o), WIDE, *RATE, 10.0, 128, 5e-6),
+    "pure": Setting(lambda **o: CfC(64, mode="pure", **o), SILU, optax.adam, 0.005, 0.9, 5.0, 256, 3e-5),
+    "mixed": Setting(lambda **o: MixedMemory(CfCCell(64, **o), forget_bias=0.6), RELU, *RATE, 10.0, 128, 2e-6),
 }
 
 
@@ -80,17 +77,16 @@ def clipped(gradients, limit):
 def trainer(setting, seeds, train_set, test_set):
     """What trains all seeds for an epoch, and gives their losses and test accuracies."""
     (x, y), (test_x, test_y) = jax.device_put((train_set, test_set))
-    models = []
+    splits = []
     for seed in seeds:
         ncps.set_seed(seed)
-        models.append(Parity(setting.rnn()))
-        models[-1](*(part[:1] for part in x))  # builds it
-    graph = nnx.graphdef(models[0])
-    splits = [nnx.split(model, nnx.Param, ...)[1:] for model in models]
+        model = Parity(setting.rnn())
+        model(*(part[:1] for part in x))  # builds it
+        graph, *parts = nnx.split(model, nnx.Param, ...)
+        splits.append(parts)
     weights, others = jax.tree.map(lambda *each: jnp.stack(each), *splits)  # others: what dropout draws from
     steps = len(y) // setting.batch
-    schedule = optax.exponential_decay(setting.learning_rate, steps, setting.decay)
-    optimizer = setting.optimizer(schedule)
+    optimizer = setting.optimizer(optax.exponential_decay(setting.learning_rate, steps, setting.decay), eps=1e-7)
 
     def loss(weights, others, inputs, parity):
         model = nnx.merge(graph, weights, jax.tree.map(lambda value: value, others))  # variables of this trace
@@ -131,7 +127,7 @@ def main(argv=None):
     parser.add_argument("--epochs", type=int, default=200)
     parser.add_argument("--sequences", type=int, default=100_000, help="to train with, a tenth as many to test")
     parser.add_argument("--dense", action="store_true", help="every bit is a step, in place of events")
-    parser.add_argument("--json", type=Path, help="where the results go, after every epoch")
+    parser.add_argument("--json", type=Path, required=True, help="where the results go, after every epoch")
     options = parser.parse_args(argv)
     found = {"model": options.model, "dense": options.dense, "seeds": options.seeds, "device": str(jax.devices()[0])}
     found |= {"epochs": options.epochs, "loss": [], "accuracy": [], "seconds": []}
@@ -147,8 +143,7 @@ def main(argv=None):
             progress.print(
                 f"epoch {number + 1}: {found['seconds'][-1]:.1f} s, loss {np.mean(losses):.4f}, test {shown}"
             )
-            if options.json:
-                options.json.write_text(json.dumps(found))
+            options.json.write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

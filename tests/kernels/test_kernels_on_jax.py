@@ -151,3 +151,23 @@ def test_an_error_in_a_call_is_raised(fast):
             ].block_until_ready()
     finally:
         del calls.FUNCTIONS["fails"]
+
+
+def test_another_version_of_the_interface_is_refused(fast, monkeypatch):
+    from ncps.backends.jax import calls
+
+    assert calls.AVAILABLE
+    monkeypatch.setattr(calls, "MAJOR", 1)
+    with pytest.warns(RuntimeWarning, match="without compiled kernels"):
+        assert not calls.registered("ncps_of_another_version")
+
+
+def test_without_the_interface_the_own_bodies_run(fast, monkeypatch):
+    from ncps.backends.jax import calls
+
+    with ncps.backend_scope("jax"):
+        layer = CfC(5, input_size=4)
+    with_kernels = fast(layer, X)
+    monkeypatch.setattr(calls, "AVAILABLE", False)
+    assert "ncps_call" not in jax.jit(lambda x: layer(x)).lower(X).as_text()
+    close(layer(X), with_kernels)

@@ -15,6 +15,7 @@ import functools
 import json
 import math
 import sys
+import warnings
 
 import jax
 import jax.ffi
@@ -24,6 +25,7 @@ NAME = "ncps_call"
 FUNCTIONS = {}  # by name; each takes the options, the arguments and the results, which it writes
 TYPES = {1: np.bool_, 4: np.int32, 5: np.int64, 6: np.uint8, 11: np.float32, 12: np.float64}
 LARGE, PAGE, MADV_HUGEPAGE, LIBC = 2**22, 2**12, 14, ctypes.CDLL(None) if sys.platform == "linux" else None
+MAJOR, MINOR = 0, 2  # the version whose structures these are; minor ones only add fields after those that are there
 METADATA = 1  # kind of extension
 INTERNAL = 13  # kind of error
 
@@ -113,10 +115,9 @@ def handler(frame):
     if frame.extension:
         extension = Extension.from_address(frame.extension)
         if extension.kind == METADATA:
-            version = frame.api.contents.version
-            extension.metadata.contents.version.major = version.major
-            extension.metadata.contents.version.minor = version.minor
-            return None
+            version = extension.metadata.contents.version
+            version.major, version.minor = MAJOR, min(MINOR, frame.api.contents.version.minor)
+            return None  # and XLA refuses a handler of another major version than its own
     try:
         text, *arguments = arrays(frame.arguments)
         function, options = parsed(text.tobytes())
@@ -135,7 +136,22 @@ def capsule(function):
     return new(ctypes.cast(function, ctypes.c_void_p), None, None)
 
 
-jax.ffi.register_ffi_target(NAME, capsule(handler), platform="cpu")
+def registered(name):
+    """Whether XLA takes the handler."""
+    try:
+        jax.ffi.register_ffi_target(name, capsule(handler), platform="cpu")
+    except Exception as error:  # noqa: BLE001 - of a class that differs between versions of jax
+        warnings.warn(
+            f"Expected version {MAJOR} of XLA's foreign function interface. Received: {error}. Networks run on jax "
+            "without compiled kernels; look for a newer version of ncps.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+AVAILABLE = registered(NAME)
 
 
 def call(name, options, results, arguments):

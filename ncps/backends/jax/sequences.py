@@ -301,7 +301,8 @@ def usable(name, args, arrays):
     """Whether the kernels take these, and are worth the call."""
     inputs = arrays[0]
     return (
-        jax.default_backend() == "cpu"
+        calls.AVAILABLE
+        and jax.default_backend() == "cpu"
         and str(inputs.dtype) in TYPES
         and all(isinstance(n, int) for x in arrays if x is not None for n in x.shape)
         and all(x is None or x.dtype == inputs.dtype or not is_floating(x) for x in arrays)

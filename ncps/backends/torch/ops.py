@@ -13,6 +13,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from ncps import tree
 from ncps.backends import common
 from ncps.ops.dispatch import COMPOSITES
+from ncps.ops.sequences.synapses import SparseMatrices
 
 # ---- types and conversion
 
@@ -399,13 +400,25 @@ def take_along_axis(x, indices, axis=-1):
 BAGS = WeakIdKeyDictionary()  # by the tensor of segment ids: see bags
 
 
-def bags(ids, count):
-    """The rows in the order of their segments, and where each segment begins among them."""
-    known = BAGS.setdefault(ids, {})
-    if (count, ids._version) not in known:
-        rows = torch.argsort(ids, stable=True)
-        known[count, ids._version] = rows, torch.searchsorted(ids[rows], torch.arange(count, dtype=ids.dtype))
-    return known[count, ids._version]
+class Bags:
+    """Segments as bags of rows for `torch.embedding_bag`, with several copies of the segments one after the other."""
+
+    def __init__(self, ids, count, copies):
+        copy, rows = torch.arange(copies)[:, None], torch.arange(len(ids))
+        own = torch.argsort(ids, stable=True)
+        begins = torch.searchsorted(ids[own], torch.arange(count, dtype=ids.dtype))
+        self.rows, self.begins = own.repeat(copies), (begins + len(ids) * copy).reshape(-1)
+        self.order = (own + len(ids) * copy).reshape(-1)  # of the rows of all copies
+        # The other way round, each row has a bag with the copies of its segment.
+        self.rows_of_all, self.copies = rows.repeat(copies), (ids + count * copy).reshape(-1)
+        self.copies_by_row, self.begins_by_row = (ids + count * copy).T.reshape(-1), copies * rows
+
+
+def bags(ids, count, copies=1):
+    known, key = BAGS.setdefault(ids, {}), (count, copies, ids._version)
+    if key not in known:
+        known[key] = Bags(ids.long(), count, copies)
+    return known[key]
 
 
 def sums_as_bags(data, ids):
@@ -425,8 +438,33 @@ def sums_as_bags(data, ids):
 def segment_sum(data, segment_ids, num_segments, sorted=False):
     data, ids = tensor(data), tensor(segment_ids, data.device)
     if sums_as_bags(data, ids):
-        return torch.embedding_bag(data, *bags(ids, num_segments), False, 0)[0]
+        found = bags(ids, num_segments)
+        return torch.embedding_bag(data, found.rows, found.begins, False, 0)[0]
     return data.new_zeros((num_segments, *data.shape[1:])).index_add(0, ids, data)
+
+
+def sparse_matrices(weights, rows, count, sorted=False):
+    if torch.is_grad_enabled() or not sums_as_bags(weights, rows):
+        return COMPOSITES["sparse_matrices"](weights, rows, count, sorted)
+    copies = len(weights)
+    found, by_row = bags(rows, count, copies), weights.T.reshape(-1)
+    in_order = weights.reshape(-1)[found.order]
+    bag, dots = torch.embedding_bag, torch.ops.aten._embedding_bag_per_sample_weights_backward
+
+    def product(x):
+        return bag(x, found.rows, found.begins, False, 0, False, in_order)[0].view(copies, count, x.shape[1])
+
+    def transposed(y):
+        return bag(y.flatten(0, 1), found.copies_by_row, found.begins_by_row, False, 0, False, by_row)[0]
+
+    def gradient(x, upstream):
+        return dots(upstream.flatten(0, 1), x, found.rows_of_all, found.begins, found.copies, 0).view(weights.shape)
+
+    return SparseMatrices(product, transposed, gradient)
+
+
+def sigmoid_gradient(s, upstream):
+    return torch.ops.aten.sigmoid_backward(upstream, s)
 
 
 def one_hot(x, num_classes, dtype="float32"):

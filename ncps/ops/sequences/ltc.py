@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,9 +12,9 @@ from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
 from ncps.ops.creation import Tensor, convert_to_tensor, zeros_like
 from ncps.ops.dispatch import composite
-from ncps.ops.indexing import segment_sum, take
 from ncps.ops.reductions import sum
-from ncps.ops.shapes import pad, swapaxes, transpose
+from ncps.ops.sequences.synapses import sigmoid_gradient, sparse_matrices
+from ncps.ops.shapes import concatenate, pad, split, stack, swapaxes, transpose, unstack
 
 Tree = Any
 Functions = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
@@ -135,51 +136,50 @@ def ltc_functions(synapses: Synapses, unfolds: int, epsilon: float, motors: int,
 
 
 class Gates:
-    """Synapses from one kind of source, with their weights as columns (E, 1), scaled by a δ that all steps share."""
+    """Synapses from one kind of `count` sources, with their weights scaled by a δ that all steps share.
 
-    def __init__(self, weights: LTCWeights, prefix: str, source: Tensor, target: Tensor, delta: Any) -> None:
-        sigma, mu, w, erev = (getattr(weights, prefix + name)[:, None] for name in ("sigma", "mu", "w", "erev"))
-        self.source, self.target, self.units = source, target, weights.cm.shape[0]
-        self.sigma, self.mu, self.w, self.erev, self.delta = sigma, mu, w, erev, delta
-        self.shift, self.scaled_w, self.scaled_w_erev = -sigma * mu, delta * w, delta * (w * erev)
+    Sums are (2, N, B), of currents and conductances.
+    """
 
-    def sums(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def __init__(
+        self, weights: LTCWeights, prefix: str, source: Tensor, count: int, target: Tensor, delta: Any
+    ) -> None:
+        self.sigma, self.mu, self.w, self.erev = (getattr(weights, prefix + x) for x in ("sigma", "mu", "w", "erev"))
+        self.delta, self.shift = delta, (-self.sigma * self.mu)[:, None]
+        slopes, scaled = self.sigma[None], stack([delta * (self.w * self.erev), delta * self.w])
+        self.zeros = zeros_like(self.shift), zeros_like(slopes), zeros_like(scaled)
+        self.sources = sparse_matrices(slopes, source, count)
+        self.targets = sparse_matrices(scaled, target, weights.cm.shape[0], sorted=True)
+
+    def activity(self, v: Tensor) -> Tensor:
+        """The sigmoids of the synapses (E, B), at the sources' potentials v."""
+        return sigmoid(self.sources.transposed(v[None]) + self.shift)
+
+    def sums(self, v: Tensor) -> Tensor:
         """Current and conductance of the synapses at each neuron, at the sources' potentials v."""
-        s = sigmoid(take(v, self.source) * self.sigma + self.shift)
-        return (
-            segment_sum(s * self.scaled_w_erev, self.target, self.units, sorted=True),
-            segment_sum(s * self.scaled_w, self.target, self.units, sorted=True),
-        )
+        return self.targets.product(self.activity(v))
 
-    def backward(self, v: Tensor, d_current: Tensor, d_conductance: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Gradients of v from those of the sums, and of the shift, the slope and both weights, each (E, 1)."""
-        sources = take(v, self.source)
-        s = sigmoid(sources * self.sigma + self.shift)
-        d_current, d_conductance = take(d_current, self.target), take(d_conductance, self.target)
-        d_z = (d_current * self.scaled_w_erev + d_conductance * self.scaled_w) * (s - s * s)
-        columns = (
-            sum(d_z, axis=1, keepdims=True),
-            sum(d_z * sources, axis=1, keepdims=True),
-            sum(d_conductance * s, axis=1, keepdims=True),
-            sum(d_current * s, axis=1, keepdims=True),
-        )
-        return segment_sum(d_z * self.sigma, self.source, v.shape[0]), columns
+    def backward(self, s: Tensor, d_sums: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of what the sigmoids s are of, and of the sources' potentials."""
+        d_z = sigmoid_gradient(s, self.targets.transposed(d_sums))
+        return d_z, self.sources.product(d_z)[0]
 
-    def d_weights(self, columns: tuple[Tensor, ...]) -> tuple[list[Tensor], Tensor]:
-        """Gradients of σ, μ, w and E (E,), and of the shared δ, from those of the columns."""
-        d_shift, d_slope, d_scaled_w, d_scaled_w_erev = columns
-        d_conductance = d_scaled_w + self.erev * d_scaled_w_erev
-        each = (
+    def gradients(self, v: Tensor, s: Tensor, d_z: Tensor, d_sums: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of the shift, the slope and the scaled weights."""
+        d_shift = sum(d_z, axis=1, keepdims=True)
+        return d_shift, self.sources.gradient(d_z, v[None]), self.targets.gradient(s, d_sums)
+
+    def d_weights(self, own: tuple[Tensor, ...]) -> tuple[list[Tensor], Tensor]:
+        """Gradients of σ, μ, w and E (E,), and of the shared δ, from those of the shift, the slope and the scaled."""
+        d_shift, d_slope, (d_w_erev, d_w) = own[0][:, 0], own[1][0], unstack(own[2])
+        d_conductance = d_w + self.erev * d_w_erev
+        each = [
             d_slope - self.mu * d_shift,
             -self.sigma * d_shift,
             self.delta * d_conductance,
-            self.delta * self.w * d_scaled_w_erev,
-        )
-        return [x[:, 0] for x in each], sum(self.w * d_conductance)
-
-    def zeros(self) -> tuple[Tensor, ...]:
-        """As many columns of zeros."""
-        return (zeros_like(self.sigma),) * 4
+            self.delta * self.w * d_w_erev,
+        ]
+        return each, sum(self.w * d_conductance)
 
 
 class LTCRun:
@@ -198,9 +198,10 @@ class LTCRun:
         self.initial, self.xs = transpose(initial), (inputs, None if self.shared else times, valid, resets)
         self.cm, gleak, vleak = (x[:, None] for x in (weights.cm, weights.gleak, weights.vleak))
         self.delta, self.conductance = delta, weights.gleak + epsilon
-        self.leak = delta * (gleak * vleak), delta * (gleak + epsilon)
-        self.inner = Gates(weights, "", synapses.source, synapses.target, delta)
-        self.sensory = Gates(weights, "sensory_", synapses.sensory_source, synapses.sensory_target, delta)
+        self.leak = stack([delta * (gleak * vleak), delta * (gleak + epsilon)])
+        self.inner = Gates(weights, "", synapses.source, weights.cm.shape[0], synapses.target, delta)
+        ends = synapses.sensory_source, inputs.shape[-1], synapses.sensory_target
+        self.sensory = Gates(weights, "sensory_", *ends, delta)
 
     # -- forward
 
@@ -222,22 +223,24 @@ class LTCRun:
         motors = swapaxes(motors if self.every else v[: self.motors], -1, -2)
         return mapping(self.weights.output_w, self.weights.output_b, motors), transpose(v), (motors, kept)
 
-    def unfolded(self, v: Tensor, drive: tuple[Tensor, Tensor], delta: Tensor | None) -> tuple[Tensor, list[Any]]:
-        """The potentials after one time step, and of every solver step those before it and the sums that drive it."""
-        steps = []
-        for _ in range(self.unfolds):
-            current, conductance = self.inner.sums(v)
-            current, conductance = drive[0] + current, drive[1] + conductance
-            steps.append((v, conductance) if delta is None else (v, conductance, current))
-            if delta is not None:
-                current, conductance = delta * current, delta * conductance
-            v = (self.cm * v + current) / (self.cm + conductance)
-        return v, [*steps, (v,)]
+    def unfolded(self, v: Tensor, drive: Tensor, delta: Tensor | None) -> tuple[Tensor, list[Any]]:
+        """The potentials after one time step, and what the backward pass needs of its solver steps.
 
-    def drive(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        These are the potentials before and after them, the divisors, and the sums unless δ is in the weights.
+        """
+        vs, divisors, driven = [v], [], []
+        for _ in range(self.unfolds):
+            sums = drive + self.inner.sums(v)
+            current, conductance = unstack(sums if delta is None else delta * sums)
+            divisors.append(self.cm + conductance)
+            v = (self.cm * v + current) / divisors[-1]
+            vs.append(v)
+            driven.append(sums)
+        return v, [vs, divisors, None if delta is None else driven]
+
+    def drive(self, inputs: Tensor) -> Tensor:
         """Current and conductance of the leak and the sensory synapses, of inputs (B, F)."""
-        current, conductance = self.sensory.sums(self.mapped(inputs))
-        return self.leak[0] + current, self.leak[1] + conductance
+        return self.leak + self.sensory.sums(self.mapped(inputs))
 
     def mapped(self, inputs: Tensor) -> Tensor:
         """Inputs (B, F) through their mapping, (F, B)."""
@@ -265,35 +268,45 @@ class LTCRun:
         d_v = transpose(d_final) if self.every else transpose(d_final) + self.of_motors(d_motors)
         d_mapping = [zeros_like(w) for w in (weights.input_w, weights.input_b) if w is not None]
         column = zeros_like(self.cm)
-        totals = [column, self.inner.zeros(), column, column, self.sensory.zeros(), d_mapping]
+        totals = [column, self.inner.zeros, column, column, self.sensory.zeros, d_mapping]
         xs = d_motors if self.every else None, steps, self.xs
         (d_v, totals), (d_inputs, d_delta) = scan(step, (d_v, totals), xs, reverse=True)
         d_weights, d_shared = self.d_weights(*totals, *d_output)
         return d_inputs, transpose(d_v), self.d_times(d_delta, d_shared), None, None, d_weights
 
-    def unfolded_backward(self, d_v: Tensor, steps: list[Any], delta: Tensor | None) -> tuple[Any, ...]:
-        """Gradients of the potentials before, of the drive, of the solver's time, and of `cm` and the synapses."""
-        d_current = d_conductance = d_cm = d_delta = columns = None
-        for (v, conductance, *current), (after, *_) in zip(steps[-2::-1], steps[:0:-1], strict=True):
-            d_a = d_v / (self.cm + (conductance if delta is None else delta * conductance))
-            d_c = -d_a * after
-            d_cm = plus(d_cm, d_a * v + d_c)
-            d_v = self.cm * d_a
-            if delta is not None:
-                d_delta = plus(d_delta, d_a * current[0] + d_c * conductance)
-                d_a, d_c = delta * d_a, delta * d_c
-            d_sources, more = self.inner.backward(v, d_a, d_c)
-            d_v, d_current, d_conductance = d_v + d_sources, plus(d_current, d_a), plus(d_conductance, d_c)
-            columns = more if columns is None else tuple([a + b for a, b in zip(columns, more, strict=True)])
-        d_delta = None if d_delta is None else sum(d_delta, axis=0, keepdims=True)
-        return d_v, (d_current, d_conductance), d_delta, (sum(d_cm, axis=1, keepdims=True), columns)
+    def unfolded_backward(self, d_v: Tensor, kept: list[Any], delta: Tensor | None) -> tuple[Any, ...]:
+        """Gradients of the potentials before, of the drive, of the solver's time, and of `cm` and the synapses.
 
-    def drive_backward(self, d_drive: tuple[Tensor, Tensor], inputs: Tensor) -> tuple[Tensor, list[Any]]:
+        What does not wait for the gradients that come in is computed for all solver steps at once, side by side.
+        """
+        vs, divisors, driven = kept
+        before, after, inverse = side_by_side(vs[:-1]), side_by_side(vs[1:]), 1 / side_by_side(divisors)
+        s = self.inner.activity(before)
+        parts = [split(x, self.unfolds, -1) for x in (s, stack([inverse, -after * inverse]))]
+        d_quotients: list[Tensor] = []  # gradients of the dividend and the divisor
+        d_sums: list[Tensor] = []
+        d_zs: list[Tensor] = []
+        for sigmoids, factors in zip(*(part[::-1] for part in parts), strict=True):
+            d_quotients.insert(0, d_v * factors)
+            d_sums.insert(0, d_quotients[0] if delta is None else delta * d_quotients[0])
+            d_z, d_sources = self.inner.backward(sigmoids, d_sums[0])
+            d_zs.insert(0, d_z)
+            d_v = self.cm * d_quotients[0][0] + d_sources
+        d_all = side_by_side(d_quotients)
+        d_cm = sum(d_all[0] * before + d_all[1], axis=1, keepdims=True)
+        d_delta = None if delta is None else sum(sum(stack(d_quotients) * stack(driven), axis=(0, 1)), 0, keepdims=True)
+        own = self.inner.gradients(before, s, side_by_side(d_zs), d_all if delta is None else side_by_side(d_sums))
+        return d_v, functools.reduce(plus, d_sums), d_delta, (d_cm, own)
+
+    def drive_backward(self, d_drive: Tensor, inputs: Tensor) -> tuple[Tensor, list[Any]]:
         """Gradients of inputs (B, F); of the leak's current and conductance, the sensory synapses and the mapping."""
-        d_mapped, columns = self.sensory.backward(self.mapped(inputs), *d_drive)
+        mapped = self.mapped(inputs)
+        s = self.sensory.activity(mapped)
+        d_z, d_mapped = self.sensory.backward(s, d_drive)
         d_inputs, *d_mapping = mapping_backward(self.weights.input_w, self.weights.input_b, inputs, transpose(d_mapped))
-        leak = [sum(x, axis=1, keepdims=True) for x in d_drive]
-        return d_inputs, [*leak, columns, [x for x in d_mapping if x is not None]]
+        leak = [sum(x, axis=1, keepdims=True) for x in unstack(d_drive)]
+        own = self.sensory.gradients(mapped, s, d_z, d_drive)
+        return d_inputs, [*leak, own, [x for x in d_mapping if x is not None]]
 
     def of_motors(self, d_motors: Tensor) -> Tensor:
         """Gradients of motor neurons (B, M) as those of all neurons (N, B)."""
@@ -345,6 +358,11 @@ def mapping_backward(w: Tensor | None, b: Tensor | None, x: Tensor, d: Tensor) -
     return d if w is None else d * w, d_w, d_b
 
 
-def plus(total: Tensor | None, x: Tensor) -> Tensor:
-    """A sum that begins with None."""
-    return x if total is None else total + x
+def side_by_side(xs: list[Tensor]) -> Tensor:
+    """Tensors of solver steps (..., B) as one."""
+    return concatenate(xs, axis=-1)
+
+
+def plus(a: Tensor, b: Tensor) -> Tensor:
+    """a + b."""
+    return a + b

@@ -1,0 +1,46 @@
+"""The sparse matrix of synapses, by which a run of an LTC and its backward pass sum what goes through all of them."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ncps.ops.creation import Tensor
+from ncps.ops.dispatch import composite
+from ncps.ops.indexing import segment_sum, take
+from ncps.ops.reductions import sum
+from ncps.ops.shapes import stack, unstack
+
+
+class SparseMatrices(NamedTuple):
+    """K matrices (N, E) with one weight in each column, as functions of dense matrices."""
+
+    product: Callable[[Tensor], Tensor]  # of x (E, B): (K, N, B)
+    transposed: Callable[[Tensor], Tensor]  # of y (K, N, B), the sum of the products with the transposes: (E, B)
+    gradient: Callable[[Tensor, Tensor], Tensor]  # of the weights (K, E), from x and that of the product
+
+
+@composite
+def sparse_matrices(weights: Tensor, rows: Tensor, count: int, sorted: bool = False) -> SparseMatrices:
+    """The matrices with the `weights` (K, E) in their columns, at the same `rows` (E,) out of `count`."""
+
+    def product(x: Tensor) -> Tensor:
+        return stack([segment_sum(x * w[:, None], rows, count, sorted) for w in unstack(weights)])
+
+    def transposed(y: Tensor) -> Tensor:
+        return functools.reduce(
+            operator.add, [take(one, rows) * w[:, None] for one, w in zip(unstack(y), unstack(weights), strict=True)]
+        )
+
+    def gradient(x: Tensor, upstream: Tensor) -> Tensor:
+        return stack([sum(x * take(one, rows), axis=1) for one in unstack(upstream)])
+
+    return SparseMatrices(product, transposed, gradient)
+
+
+@composite
+def sigmoid_gradient(s: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient of what s is the sigmoid of."""
+    return upstream * (s - s * s)

@@ -1,0 +1,54 @@
+"""What backends bind for the sums over synapses, against the ops' own bodies, which the parity of layers tests."""
+
+import numpy as np
+import pytest
+
+import ncps
+from ncps.ops.dispatch import COMPOSITES
+from ncps.ops.sequences import synapses
+
+torch = pytest.importorskip("torch")
+RNG = np.random.default_rng(0)
+B, N = 5, 4
+UNSORTED = [3, 0, 0, 3, 1, 0]  # none for segment 2
+
+
+@pytest.fixture(autouse=True)
+def on_torch():
+    with ncps.backend_scope("torch"):
+        yield
+
+
+def numbers(*shape, **options):
+    return torch.tensor(RNG.normal(size=shape), **options)
+
+
+def matrices(table, copies, ids):
+    weights = numbers(copies, len(ids))
+    with torch.no_grad():
+        return [make(weights, torch.tensor(ids, dtype=torch.int32), N, ids == sorted(ids)) for make in table]
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("ids", [UNSORTED, sorted(UNSORTED), []], ids=["unsorted", "sorted", "none"])
+def test_bound_matrices_are_those_of_the_body(ids, copies):
+    bound, body = matrices([synapses.sparse_matrices, COMPOSITES["sparse_matrices"]], copies, ids)
+    x, y = numbers(len(ids), B), numbers(copies, N, B)
+    torch.testing.assert_close(bound.product(x), body.product(x))
+    torch.testing.assert_close(bound.transposed(y), body.transposed(y))
+    torch.testing.assert_close(bound.gradient(x, y), body.gradient(x, y))
+
+
+def test_sigmoid_gradient():
+    z = numbers(3, requires_grad=True)
+    upstream = numbers(3)
+    (expected,) = torch.autograd.grad(torch.sigmoid(z), z, upstream)
+    s = torch.sigmoid(z).detach()
+    torch.testing.assert_close(synapses.sigmoid_gradient(s, upstream), expected)
+    torch.testing.assert_close(COMPOSITES["sigmoid_gradient"](s, upstream), expected)
+
+
+def test_matrices_have_gradients_where_the_backward_pass_is_differentiated():
+    rows, x, weights = torch.tensor(UNSORTED, dtype=torch.int32), numbers(6, B), numbers(2, 6)
+    x.requires_grad_(), weights.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, w: synapses.sparse_matrices(w, rows, N).product(x), (x, weights))

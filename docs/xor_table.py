@@ -20,13 +20,17 @@ DENSE = "100.00 ± 0.00"  # all of them
 
 
 def table(files):
-    rows = ["| model | streams as | seeds | ours, % | the paper's, % |", "|---|---|---|---|---|"]
+    rows = [
+        "| model | streams as | epochs | seeds | each, % | ours, % | the paper's, % |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for file in files:
         found = json.loads(Path(file).read_text())
         last = 100 * np.array(found["accuracy"][-1])
         ours, kind = f"{last.mean():.2f} ± {last.std():.2f}", "bits" if found["dense"] else "events"
         paper = DENSE if found["dense"] else PAPER[found["model"]]
-        rows.append(f"| {NAMES[found['model']]} | {kind} | {len(last)} | {ours} | {paper} |")
+        each, epochs = ", ".join(f"{x:.1f}" for x in last), len(found["accuracy"])
+        rows.append(f"| {NAMES[found['model']]} | {kind} | {epochs} | {len(last)} | {each} | {ours} | {paper} |")
     return "\n".join(rows)
 
 

@@ -94,7 +94,7 @@ def test_the_papers_setting_runs_and_its_results_make_a_table():
     assert found["loss"][0][0] != found["loss"][0][1]
     last = 100 * np.array(found["accuracy"][-1])
     row = imported("xor_table").table([file]).splitlines()[-1]
-    assert f"| 2 | {last.mean():.2f} ± {last.std():.2f} | 85.42 ± 2.84 |" in row
+    assert f"| {last[0]:.1f}, {last[1]:.1f} | {last.mean():.2f} ± {last.std():.2f} | 85.42 ± 2.84 |" in row
 
 
 def test_the_native_loops_agree(capsys):

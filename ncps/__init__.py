@@ -1,7 +1,8 @@
 """Liquid neural networks, written once and native on torch, jax, mlx, tensorflow, keras and NumPy."""
 
+from __future__ import annotations
+
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ncps import (
@@ -25,6 +26,8 @@ from ncps.serialization import register_serializable as register_serializable
 from ncps.training import training_step as training_step
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ncps import datasets as datasets, export as export, inspect as inspect, viz as viz
 
 set_backend = NCPSBackend.set_backend

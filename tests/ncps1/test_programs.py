@@ -6,6 +6,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 
+@pytest.fixture(autouse=True)
+def _same_weights_each_time():
+    import ncps
+
+    ncps.set_seed(0)
+    torch.manual_seed(0)
+
+
 def sines(steps=24):
     """A sine and a cosine as inputs, a sine of twice the frequency as target, each (1, steps, features)."""
     x = np.stack([np.sin(np.linspace(0, 3 * np.pi, steps)), np.cos(np.linspace(0, 3 * np.pi, steps))], axis=1)

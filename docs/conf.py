@@ -26,7 +26,7 @@ extensions = [
     "myst_nb",
     "docs.markup",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 nitpicky = True
 # Annotations are shown as they are written: with aliases (`Tensor`), and names of others, whose sites are not asked.
 nitpick_ignore_regex = [

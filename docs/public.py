@@ -1,4 +1,4 @@
-"""What is public, by theme: the reference is made of this table, and tests and `docs/coverage.py` go through it."""
+"""What is public, by theme: the reference is made of this table, and tests and `docs/lacking.py` go through it."""
 
 from __future__ import annotations
 

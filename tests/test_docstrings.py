@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docs import bindings, coverage, public
+from docs import bindings, lacking, public
 from ncps.layers import LTC, Dense
 from ncps.ops.dispatch import PRIMITIVES
 
@@ -18,9 +18,9 @@ PAGES = ("layers", "wirings", "models", "saving", "export", "inspect", "viz", "c
 ENTRIES = list(public.entries(FACES))
 
 
-@pytest.mark.parametrize("part", coverage.CHECKS)
+@pytest.mark.parametrize("part", lacking.CHECKS)
 def test_nothing_lacks(part):
-    assert coverage.missing(part, FACES) == []
+    assert lacking.missing(part, FACES) == []
 
 
 def test_what_is_missing_is_found():
@@ -28,9 +28,9 @@ def test_what_is_missing_is_found():
         pass
 
     entry = ENTRIES[0]._replace(name="nothing_said", object=nothing_said, theme=public.THEMES[1])
-    assert {part for part, find in coverage.CHECKS.items() if list(find(entry))} == {"docstring", "shapes", "example"}
+    assert {part for part, find in lacking.CHECKS.items() if list(find(entry))} == {"docstring", "shapes", "example"}
     nothing_said.__doc__ = "$$h = x$$"
-    assert list(coverage.CHECKS["source"](entry)) == ["nothing_said"]
+    assert list(lacking.CHECKS["source"](entry)) == ["nothing_said"]
 
 
 @pytest.mark.parametrize("module", PAGES)

@@ -1,4 +1,4 @@
-"""Which public names lack a part of their documentation: python -m docs.coverage."""
+"""Which public names lack a part of their documentation: python -m docs.lacking."""
 
 from __future__ import annotations
 

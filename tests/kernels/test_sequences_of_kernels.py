@@ -151,25 +151,34 @@ def test_outlines_for_the_compiler_are_what_the_kernels_return(dtype, monkeypatc
         opcheck(sequence, args, test_utils=("test_schema", "test_faketensor"))
 
 
+@pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_stream_sees_what_becomes_of_its_weights(name):
+def test_a_stream_sees_what_becomes_of_its_weights(name, samples):
     """Steps on NumPy prepare the weights once: they must follow what is written into them, and new ones."""
+    x, times = X[:samples], TIMES[:samples]
     with ncps.backend_scope("numpy"):
         layer = LAYERS[name]()
-        layer.step(X[:, 0])
+        layer.step(x[:, 0])
         weights = layer.get_weights()
+
+        def write():
+            for within in layer.layers_within():
+                for array, _ in within.own_weights().values():
+                    array *= 1.5
+
         changes = (
             lambda: None,
             lambda: layer.set_weights([0.5 * w for w in weights]),
+            write,
             lambda: setattr(layer.cell, "A", 2 * layer.cell.A) if name == "cfc_pure" else None,
         )
         for change in changes:
             change()
             state = None
-            for t in range(X.shape[1]):
-                output, state = layer.step(X[:, t], state, timespan=TIMES[:, t])
-            whole = RNN(layer.cell)(np.repeat(X, 20, 0), timespans=np.repeat(TIMES, 20, 0))  # many: laid out anew
-            np.testing.assert_allclose(output, whole[::20], rtol=1e-12, atol=1e-12)
+            for t in range(x.shape[1]):
+                output, state = layer.step(x[:, t], state, timespan=times[:, t])
+            whole = RNN(layer.cell)(np.repeat(x, 60, 0), timespans=np.repeat(times, 60, 0))  # many: laid out anew
+            np.testing.assert_allclose(output, whole[::60], rtol=1e-12, atol=1e-12)
 
 
 @pytest.fixture

@@ -67,6 +67,12 @@ class Weights(NamedTuple):
     output_b: Array
 
 
+def packed(weights: Weights, wiring: Wiring) -> tuple[Array, Array, tuple[int, ...]]:
+    """All weights and all synapses one after the other, and their sizes: a call of a kernel costs by its arguments."""
+    sizes = len(weights.cm), len(weights.sigma), len(weights.sensory_sigma), *map(len, weights[-4:])
+    return np.concatenate(weights), np.concatenate(wiring), sizes
+
+
 def forward(
     inputs: Array,
     first: Array,
@@ -109,13 +115,33 @@ def forward(
     outputs = np.empty((samples, steps if sequences else 1, motors), first.dtype)
     final = np.empty_like(first)
     kept = np.empty((steps, samples, neurons) if keep else (0, 0, 0), first.dtype)
-    given = (inputs, first, times, valid, resets, *weights, *wiring, unfolds, epsilon)
+    given = (inputs, first, times, valid, resets, *packed(weights, wiring), unfolds, epsilon)
 
     def part(_: int, begin: int, end: int) -> None:
         forward_samples(begin, end, *given, outputs, final, kept)
 
     spread(part, parts_of(inputs, wiring, unfolds, threads, 1))
     return outputs if sequences else outputs[:, 0], final, kept if keep else None
+
+
+class Stream:
+    """`forward` for single samples, as in a control loop, where laying arguments out takes longer than the step.
+
+    What is written into the weights later, it does not see.
+    """
+
+    def __init__(self, weights: Weights, wiring: Wiring, unfolds: int, epsilon: float, motors: int) -> None:
+        self.rest, self.motors = (*packed(weights, wiring), unfolds, epsilon), motors
+        self.dtype = weights.cm.dtype
+        self.kept = np.empty((0, 0, 0), self.dtype)
+
+    def __call__(
+        self, inputs: Array, first: Array, times: Array, valid: Array, resets: Array, sequences: bool
+    ) -> tuple[Array, Array]:
+        outputs = np.empty((1, inputs.shape[1] if sequences else 1, self.motors), self.dtype)
+        final = np.empty_like(first)
+        forward_samples(0, 1, inputs, first, times, valid, resets, *self.rest, outputs, final, self.kept)
+        return outputs if sequences else outputs[:, 0], final
 
 
 def backward(
@@ -151,7 +177,7 @@ def backward(
         for shape in ((3, neurons), (synapses, 4), (sensory, 4), (2, features), (2, motors))
     ]
     d_outputs = d_outputs.reshape(samples, -1, motors)
-    given = (inputs, first, times, valid, resets, *weights, *wiring, unfolds, epsilon)
+    given = (inputs, first, times, valid, resets, *packed(weights, wiring), unfolds, epsilon)
 
     def part(index: int, begin: int, end: int) -> None:
         own = (x[index] for x in sums)
@@ -457,6 +483,36 @@ def read_step_back(inputs, mapping, b0, t, unfolds, active, dx, d_delta, d_input
 
 
 @njit(**INNER)
+def unpacked(values, ends, sizes):
+    """What `packed` laid one after the other."""
+    neurons, inner, sensory = sizes[0], sizes[1], sizes[2]
+    a = 3 * neurons
+    b = a + 4 * inner
+    c = b + 4 * sensory
+    d, e, f = c + sizes[3], c + sizes[3] + sizes[4], c + sizes[3] + sizes[4] + sizes[5]
+    n, i, s = values[:a].reshape(3, neurons), values[a:b].reshape(4, inner), values[b:c].reshape(4, sensory)
+    weights = Weights(
+        n[0], n[1], n[2], i[0], i[1], i[2], i[3], s[0], s[1], s[2], s[3],
+        values[c:d], values[d:e], values[e:f], values[f:],
+    )  # fmt: skip
+    a, b = inner + neurons + 1, inner + neurons + 1 + sensory
+    return weights, Wiring(ends[:inner], ends[inner:a], ends[a:b], ends[b:])
+
+
+@njit(**INNER)
+def used(weights, wiring):
+    """The synapses and the sensory ones with their gates, and both mappings."""
+    p = weights
+    inner = gates(p.sigma, p.mu, p.w, p.erev)
+    sensory = gates(p.sensory_sigma, p.sensory_mu, p.sensory_w, p.sensory_erev)
+    synapses = Synapses(wiring.source, wiring.start, inner)
+    return (
+        synapses, Synapses(wiring.sensory_source, wiring.sensory_start, sensory), (p.input_w, p.input_b),
+        (p.output_w, p.output_b),
+    )  # fmt: skip
+
+
+@njit(**INNER)
 def block_of(samples, most):
     """How many of the samples that are left come next, and on how many lanes: a single one on one, else in vectors."""
     size = min(samples, most)
@@ -465,30 +521,29 @@ def block_of(samples, most):
 
 @njit(**KERNEL)
 def forward_samples(
-    begin, end, inputs, first, times, valid, resets, cm, gleak, vleak, sigma, mu, w, erev, sensory_sigma, sensory_mu,
-    sensory_w, sensory_erev, input_w, input_b, output_w, output_b, source, start, sensory_source, sensory_start,
-    unfolds, epsilon, outputs, final, kept,
-):  # fmt: skip
+    begin, end, inputs, first, times, valid, resets, values, ends, sizes, unfolds, epsilon, outputs, final, kept
+):
     control = without_denormals()
     dtype, steps, neurons, features = first.dtype, inputs.shape[1], first.shape[1], inputs.shape[2]
-    synapses = Synapses(source, start, gates(sigma, mu, w, erev))
-    sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
+    weights, wiring = unpacked(values, ends, sizes)
+    synapses, sensory, input_mapping, output_mapping = used(weights, wiring)
+    cm = weights.cm
     sequences = outputs.shape[1] > 1
     b0 = begin
     while b0 < end:
         size, lanes = block_of(end - b0, BLOCK)
         states = np.zeros((3, neurons, lanes), dtype)
         v, after, held = states[0], states[1], states[2]
-        leak, x = leaks(gleak, vleak, epsilon, lanes), np.zeros((features, lanes), dtype)
+        leak, x = leaks(weights.gleak, weights.vleak, epsilon, lanes), np.zeros((features, lanes), dtype)
         driven, totals = np.empty_like(leak), np.empty_like(leak)
-        scratch = np.empty(max(len(source), len(sensory_source)) if lanes == 1 else 0, dtype)
+        scratch = np.empty(max(len(synapses.source), len(sensory.source)) if lanes == 1 else 0, dtype)
         delta, active = np.ones(lanes, dtype), np.empty(size, np.bool_)
         read_states(first, b0, size, v)
         for t in range(steps):
             reset(v, resets, b0, t, size)
             if kept.shape[0] > 0:
                 write_states(v, b0, size, kept[t])
-            if read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active) > 0:
+            if read_step(inputs, times, valid, input_mapping, b0, t, unfolds, x, delta, active) > 0:
                 copy_inactive(v, held, active)
                 conduct(x, sensory, leak, driven, scratch, None)
                 for _ in range(unfolds):
@@ -497,7 +552,7 @@ def forward_samples(
                     v, after = after, v
                 copy_inactive(held, v, active)
             if sequences or t == steps - 1:
-                emit(v, (output_w, output_b), outputs, b0, t if sequences else 0, size)
+                emit(v, output_mapping, outputs, b0, t if sequences else 0, size)
         write_states(v, b0, size, final)
         b0 += size
     set_float_control(control)
@@ -505,15 +560,14 @@ def forward_samples(
 
 @njit(**KERNEL)
 def backward_samples(
-    begin, end, inputs, first, times, valid, resets, cm, gleak, vleak, sigma, mu, w, erev, sensory_sigma, sensory_mu,
-    sensory_w, sensory_erev, input_w, input_b, output_w, output_b, source, start, sensory_source, sensory_start,
-    unfolds, epsilon, kept, d_outputs, d_final, d_inputs, d_first, d_times, d_neurons, d_synapses, d_sensory,
-    d_input_mapping, d_output_mapping,
+    begin, end, inputs, first, times, valid, resets, values, ends, sizes, unfolds, epsilon, kept, d_outputs, d_final,
+    d_inputs, d_first, d_times, d_neurons, d_synapses, d_sensory, d_input_mapping, d_output_mapping,
 ):  # fmt: skip
     control = without_denormals()
     dtype, steps, neurons, features = first.dtype, inputs.shape[1], first.shape[1], inputs.shape[2]
-    synapses = Synapses(source, start, gates(sigma, mu, w, erev))
-    sensory = Synapses(sensory_source, sensory_start, gates(sensory_sigma, sensory_mu, sensory_w, sensory_erev))
+    weights, wiring = unpacked(values, ends, sizes)
+    synapses, sensory, input_mapping, output_mapping = used(weights, wiring)
+    cm, source, sensory_source = weights.cm, wiring.source, wiring.sensory_source
     sequences = d_outputs.shape[1] > 1
     room = MOST // max(1, unfolds * len(source) * first.itemsize)
     most = max(LANES, min(BLOCK, room // LANES * LANES))
@@ -521,7 +575,7 @@ def backward_samples(
     while b0 < end:
         size, lanes = block_of(end - b0, most)
         path, x = np.zeros((unfolds + 1, neurons, lanes), dtype), np.zeros((features, lanes), dtype)
-        leak = leaks(gleak, vleak, epsilon, lanes)
+        leak = leaks(weights.gleak, weights.vleak, epsilon, lanes)
         driven, d_totals, d_driven = np.empty_like(leak), np.empty_like(leak), np.empty((3, neurons, lanes), dtype)
         totals = np.empty((unfolds, 2, neurons, lanes), dtype)
         opened = np.empty((unfolds, len(source), lanes), dtype)
@@ -536,7 +590,7 @@ def backward_samples(
         read_states(d_final, b0, size, dv)
         for t in range(steps - 1, -1, -1):
             read_states(kept[t], b0, size, path[0])
-            number = read_step(inputs, times, valid, (input_w, input_b), b0, t, unfolds, x, delta, active)
+            number = read_step(inputs, times, valid, input_mapping, b0, t, unfolds, x, delta, active)
             if number > 0:
                 conduct(x, sensory, leak, driven, scratch, sensory_opened)
                 for k in range(unfolds):
@@ -544,7 +598,7 @@ def backward_samples(
                     advance(path[k], path[k + 1], delta, cm, totals[k])
             if sequences or t == steps - 1:
                 emit_back(
-                    d_outputs, b0, t if sequences else 0, path[0], path[unfolds], active, (output_w, output_b), dv,
+                    d_outputs, b0, t if sequences else 0, path[0], path[unfolds], active, output_mapping, dv,
                     d_output_mapping,
                 )  # fmt: skip
             d_driven.fill(0), d_delta.fill(0), dx.fill(0)
@@ -553,12 +607,12 @@ def backward_samples(
                 copy_inactive(zeros, dv, active)
                 for k in range(unfolds - 1, -1, -1):
                     advance_back(path[k], path[k + 1], delta, cm, totals[k], dv, d_totals, d_driven, d_delta)
-                    conduct_back(path[k], synapses, sigma, opened[k], d_totals, dv, recent)
-                conduct_back(x, sensory, sensory_sigma, sensory_opened, d_driven, dx, sensory_recent)
-                leaks_back(gleak, vleak, d_driven, d_neurons)
+                    conduct_back(path[k], synapses, weights.sigma, opened[k], d_totals, dv, recent)
+                conduct_back(x, sensory, weights.sensory_sigma, sensory_opened, d_driven, dx, sensory_recent)
+                leaks_back(weights.gleak, weights.vleak, d_driven, d_neurons)
                 copy_inactive(held, dv, active)
             read_step_back(
-                inputs, (input_w, input_b), b0, t, unfolds, active, dx, d_delta, d_inputs, d_times, d_input_mapping
+                inputs, input_mapping, b0, t, unfolds, active, dx, d_delta, d_inputs, d_times, d_input_mapping
             )
             reset(dv, resets, b0, t, size)
             if t % SETTLED == 0:

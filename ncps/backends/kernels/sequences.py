@@ -94,19 +94,19 @@ class LTCProgram(NamedTuple):
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
         """Those of the kernels."""
         inputs, initial, times, valid, resets, *others = arrays
-        empty = np.zeros(0, inputs.dtype)
-        weights = [empty if x is None else x if x.flags.carray else plain(x) for x in others[:-6]]
-        source, _, start, sensory_source, _, sensory_start = others[-6:]
-        return (
-            batch_first(inputs),
-            plain(initial),
-            elapsed(times),
-            flags(valid),
-            flags(resets),
-            kernel("ltc").Weights(*weights),
-            kernel("ltc").Wiring(*map(plain, (source, start, sensory_source, sensory_start))),
-            *self,
-        )
+        given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
+        return *given, *self.network(others), *self
+
+    def network(self, arrays: Arrays) -> tuple[Any, Any]:
+        """Weights and synapses, as the kernels want them."""
+        *weights, source, _, start, sensory_source, _, sensory_start = arrays
+        empty = np.zeros(0, weights[0].dtype)
+        given = kernel("ltc").Weights(*[empty if x is None else x for x in weights])
+        return given, kernel("ltc").Wiring(source, start, sensory_source, sensory_start)
+
+    def stream(self, arrays: Arrays) -> Any:
+        """`forward` for single samples with these weights and synapses."""
+        return kernel("ltc").Stream(*self.network(arrays), self.unfolds, self.epsilon, self.motors)
 
     def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
         """Outputs (B, T, M) or (B, M), last state, and where it is asked for what `backward` needs."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import numpy as np
 
 from ncps.backends.kernels.pool import is_few
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, threads
+from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, plain, threads
+from ncps.backends.numpy.streams import Streams
 from ncps.ops.dispatch import COMPOSITES
 
 TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -33,11 +35,27 @@ def by_kernels(name, program, arrays, args):
     return program.outcome(program.forward(arrays, False, threads()))
 
 
+BY_VALUE = Streams()
+
+
 def ltc_sequence(*args):
+    inputs, initial, times, valid, resets, weights, synapses, *options, every = args
+    if inputs.shape[1] == 1:  # a sample alone never takes a second thread
+        stream = BY_VALUE.stream(synapses, weights, options, functools.partial(ltc_stream, args))
+        if stream is not None and inputs.dtype == initial.dtype == times.dtype == stream.dtype:
+            given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
+            outputs, final = stream(*given, every)
+            return (outputs.swapaxes(0, 1) if every else outputs), final
     return by_kernels("ltc_sequence", *LTCProgram.of(args), args)
 
 
-class Streams:
+def ltc_stream(args):
+    """What the kernels prepare for these weights; None where they do not take them."""
+    program, arrays = LTCProgram.of(args)
+    return program.stream(arrays[5:]) if usable(arrays[5:]) else None
+
+
+class ByIdentity:
     """What `CfCProgram.few_steps` prepared for the last parameters: a stream comes with the same ones at each step."""
 
     def __init__(self):
@@ -57,7 +75,7 @@ class Streams:
         return stream
 
 
-STREAMS = Streams()
+BY_IDENTITY = ByIdentity()
 
 
 def cfc_sequence(*args):
@@ -65,7 +83,7 @@ def cfc_sequence(*args):
     program, arrays = CfCProgram.of(args)
     steps, batch, features = inputs.shape
     if is_few(batch, steps):
-        stream = STREAMS.stream(program, features, arrays[4 + len(initial) :])
+        stream = BY_IDENTITY.stream(program, features, arrays[4 + len(initial) :])
         if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
             given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, program.every)

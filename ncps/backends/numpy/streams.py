@@ -68,7 +68,7 @@ def conducted(target, neurons, w, erev, delta):
 
 
 class Streams(threading.local):
-    """The streams of the last weights, of each thread, for they compute in place.
+    """What was prepared for the last weights, in each thread, for streams may compute in place.
 
     Users may change weights in place as well: so their bytes are compared at every call.
     """
@@ -76,14 +76,15 @@ class Streams(threading.local):
     def __init__(self):
         self.known = {}
 
-    def stream(self, weights, synapses, delta, epsilon, features):
+    def stream(self, synapses, weights, options, prepare):
+        """What `prepare` returned for these synapses, weights (None where there is none) and options."""
         place = id(synapses.source)
-        values = b"".join([x.tobytes() for x in weights[:11]]), delta, epsilon
+        values = [None if x is None else x.tobytes() for x in weights], options
         seen, _, stream = self.known.get(place, (None, None, None))
         if seen != values:
             if len(self.known) > 64:
                 self.known.clear()
-            stream = Stream(weights, synapses, delta, epsilon, features)
+            stream = prepare()
             self.known[place] = values, synapses.source, stream  # which keeps its place from being taken
         return stream
 
@@ -101,7 +102,10 @@ def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfol
     neurons, count = len(weights.cm), len(weights.w)
     if batch != 1 or times.ndim > 0 or count * (neurons + 1) + 2 * neurons * count > SMALL or inputs.dtype.kind != "f":
         return body()
-    stream = STREAMS.stream(weights, synapses, inputs.dtype.type(times / unfolds), epsilon, features)
+    delta = inputs.dtype.type(times / unfolds)
+    stream = STREAMS.stream(
+        synapses, weights[:11], (delta, epsilon), lambda: Stream(weights, synapses, delta, epsilon, features)
+    )
     v, states = initial[0], np.empty((steps if every else 1, 1, neurons), inputs.dtype)
     for t in range(steps):
         x = inputs[t, 0]

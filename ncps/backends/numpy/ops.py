@@ -427,6 +427,7 @@ non_negative = relu  # there are no gradients to think of
 sigmoid = real(widened(lambda x: 0.5 * np.tanh(0.5 * x) + 0.5))  # twice as fast as 1 / (1 + exp(-x)), and no overflow
 softplus = real(lambda x: np.logaddexp(x, 0))
 silu = real(lambda x: x * sigmoid(x))
+lecun_tanh = real(widened(lambda x: 1.7159 * np.tanh(0.666 * x)))  # a fifth of the calls of the op that is composed
 
 
 @widened

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Tree = Any
@@ -87,3 +87,12 @@ def like(node: Tree, children: list[Any]) -> Tree:
     if hasattr(node, "_fields"):
         return type(node)(*children)
     return tuple(children) if isinstance(node, tuple) else children
+
+
+def is_arrays(x: Any) -> bool:
+    """Whether `x` is an array or a tuple, list or dictionary of some, and not something that gives batches."""
+    if isinstance(x, Mapping):
+        return len(x) > 0 and all(is_arrays(part) for part in x.values())
+    if isinstance(x, (tuple, list)):
+        return len(x) > 0 and all(hasattr(part, "shape") for part in x)
+    return hasattr(x, "shape") and hasattr(x, "__getitem__")

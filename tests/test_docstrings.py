@@ -45,7 +45,7 @@ def test_reference_has_what_the_package_offers():
     import ncps
 
     shown = {entry.name for entry in ENTRIES}
-    offered = [name for name, x in vars(ncps).items() if not name.startswith("_") and callable(x)]
+    offered = [name for name in dir(ncps) if not name.startswith("_") and callable(getattr(ncps, name))]
     assert [name for name in offered if f"ncps.{name}" not in shown and f"ncps.saving.{name}" not in shown] == []
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ncps import ops, tree
 from ncps.layers.layer import Layer
-from ncps.training.data import is_arrays
 
 if TYPE_CHECKING:  # what the native base adds: our Trainer, or `keras.Model` under keras
     from ncps.training.trainer import Trainer
@@ -58,7 +57,7 @@ class Model(_Base):
 
     def tensors(self, inputs: Any) -> Any:
         """Inputs as tensors: one, or a tuple or a dictionary of them."""
-        nested = isinstance(inputs, (tuple, list, dict)) and is_arrays(inputs)
+        nested = isinstance(inputs, (tuple, list, dict)) and tree.is_arrays(inputs)
         return tree.map(ops.convert_to_tensor, inputs) if nested else ops.convert_to_tensor(inputs)
 
     def convert_input(self, inputs: Any) -> Any:

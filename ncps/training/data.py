@@ -167,7 +167,7 @@ def batches_of(
         TypeError: `x` holds no data.
         ValueError: an iterable of batches comes with targets of its own, or arrays are empty or of different length.
     """
-    if is_arrays(x):
+    if tree.is_arrays(x):
         data = Arrays(x, y, sample_weight, batch_size, shuffle, class_weight)
         return data if steps is None else Batches(Repeated(data), steps)
     numbers = isinstance(x, (tuple, list)) and (
@@ -195,15 +195,6 @@ class Repeated:
     def __iter__(self) -> Iterator[Batch]:
         while True:
             yield from self.batches
-
-
-def is_arrays(x: Any) -> bool:
-    """Whether `x` is an array or a tuple, list or dictionary of some, and not something that gives batches."""
-    if isinstance(x, Mapping):
-        return len(x) > 0 and all(map(is_arrays, x.values()))
-    if isinstance(x, (tuple, list)):
-        return len(x) > 0 and all(hasattr(part, "shape") for part in x)
-    return hasattr(x, "shape") and hasattr(x, "__getitem__")
 
 
 def rows(value: Any) -> np.ndarray:

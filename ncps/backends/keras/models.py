@@ -9,14 +9,14 @@ import math
 import keras
 import numpy as np
 
-from ncps import losses, metrics, optimizers
+from ncps import losses, metrics, optimizers, tree
 from ncps.backend import backend_scope
 from ncps.backends.keras import masks, ops
 from ncps.backends.keras.module import KerasLayer
 from ncps.backends.keras.ops import FRAMEWORK
 from ncps.naming import find
 from ncps.serialization import deserialize, serialize
-from ncps.training.data import call_arguments, is_arrays
+from ncps.training.data import call_arguments
 from ncps.training.session import not_finite
 from ncps.training.steps import Compilation
 
@@ -82,7 +82,7 @@ class StopsAtNaN:
     def fit(self, *args, **options):
         given = inspect.signature(super().fit).bind(*args, **options).arguments
         given["callbacks"] = [*(given.get("callbacks") or ()), RaisesAtNaN()]
-        given.setdefault("shuffle", is_arrays(given.get("x")))  # else Keras warns that a loader has an order of its own
+        given.setdefault("shuffle", tree.is_arrays(given.get("x")))  # Keras warns that a loader has an order
         return super().fit(**given)
 
     def train_on_batch(self, *args, return_dict=False, **options):

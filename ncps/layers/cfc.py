@@ -192,8 +192,7 @@ class CfCCell(HoistingCell):
 
     def masked_kernel(self) -> Tensor:
         """The kernel of the heads, with zeros where there is no synapse."""
-        kernel = ops.convert_to_tensor(self.heads_kernel)
-        return ops.where(ops.convert_to_tensor(self._mask), kernel, ops.zeros_like(kernel))
+        return ops.where(ops.convert_to_tensor(self._mask), ops.convert_to_tensor(self.heads_kernel), 0.0)
 
     def with_gate(self, heads: Tensor, timespan: Tensor) -> Tensor:
         """f, g, a, b as f, g and the gate a t + b, which is linear where t is known."""

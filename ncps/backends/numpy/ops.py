@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ncps import tree
@@ -193,7 +195,11 @@ def unstack(x, num=None, axis=0):
 
 
 def split(x, indices_or_sections, axis=0):
-    return np.split(tensor(x), indices_or_sections, axis)
+    x = tensor(x)
+    if not isinstance(indices_or_sections, (list, tuple)):
+        return np.split(x, indices_or_sections, axis)
+    before = (np.s_[:],) * (axis % x.ndim)  # np.split takes five times as long
+    return [x[(*before, np.s_[a:b])] for a, b in itertools.pairwise((0, *indices_or_sections, None))]
 
 
 def repeat(x, repeats, axis=None):

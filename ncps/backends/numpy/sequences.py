@@ -41,7 +41,7 @@ BY_VALUE = Streams()
 def ltc_sequence(*args):
     inputs, initial, times, valid, resets, weights, synapses, *options, every = args
     if inputs.shape[1] == 1:  # a sample alone never takes a second thread
-        stream = BY_VALUE.stream(synapses, weights, options, functools.partial(ltc_stream, args))
+        stream = BY_VALUE.stream(synapses.source, weights, options, functools.partial(ltc_stream, args))
         if stream is not None and inputs.dtype == initial.dtype == times.dtype == stream.dtype:
             given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, every)
@@ -70,12 +70,27 @@ class ByIdentity:
                 self.known.clear()
             self.known[place] = (program, features, len(parameters)), parameters, None
         elif stream is None:
-            stream = program.few_steps(features, parameters) if usable(parameters) else None
+            stream = few_steps(program, features, parameters)
             self.known[place] = seen, held, stream
         return stream
 
 
 BY_IDENTITY = ByIdentity()
+SMALL = 50_000  # elements of parameters whose bytes are compared sooner than a call is laid out
+
+
+def cfc_stream(program, features, parameters):
+    """What the kernels prepare for these parameters, by identity or, where masks make new ones, by value."""
+    stream = BY_IDENTITY.stream(program, features, parameters)
+    if stream is None and sum(x.size for x in parameters if x is not None) <= SMALL:
+        prepare = functools.partial(few_steps, program, features, parameters)
+        stream = BY_VALUE.stream(parameters[-3], parameters, (program, features), prepare)
+    return stream
+
+
+def few_steps(program, features, parameters):
+    """What the kernels prepare for these parameters; None where they do not take them."""
+    return program.few_steps(features, parameters) if usable(parameters) else None
 
 
 def cfc_sequence(*args):
@@ -83,7 +98,7 @@ def cfc_sequence(*args):
     program, arrays = CfCProgram.of(args)
     steps, batch, features = inputs.shape
     if is_few(batch, steps):
-        stream = BY_IDENTITY.stream(program, features, arrays[4 + len(initial) :])
+        stream = cfc_stream(program, features, arrays[4 + len(initial) :])
         if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
             given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, program.every)

@@ -76,16 +76,16 @@ class Streams(threading.local):
     def __init__(self):
         self.known = {}
 
-    def stream(self, synapses, weights, options, prepare):
-        """What `prepare` returned for these synapses, weights (None where there is none) and options."""
-        place = id(synapses.source)
+    def stream(self, owner, weights, options, prepare):
+        """What `prepare` returned for these weights (None where there is none) and options of an array's owner."""
+        place = id(owner)
         values = [None if x is None else x.tobytes() for x in weights], options
         seen, _, stream = self.known.get(place, (None, None, None))
         if seen != values:
             if len(self.known) > 64:
                 self.known.clear()
             stream = prepare()
-            self.known[place] = values, synapses.source, stream  # which keeps its place from being taken
+            self.known[place] = values, owner, stream  # which keeps its place from being taken
         return stream
 
 
@@ -104,7 +104,7 @@ def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfol
         return body()
     delta = inputs.dtype.type(times / unfolds)
     stream = STREAMS.stream(
-        synapses, weights[:11], (delta, epsilon), lambda: Stream(weights, synapses, delta, epsilon, features)
+        synapses.source, weights[:11], (delta, epsilon), lambda: Stream(weights, synapses, delta, epsilon, features)
     )
     v, states = initial[0], np.empty((steps if every else 1, 1, neurons), inputs.dtype)
     for t in range(steps):

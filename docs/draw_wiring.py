@@ -1,4 +1,4 @@
-"""Draws the picture of the README: the wiring of a neural circuit policy with 19 neurons."""
+"""Draws a picture of docs/ideas/wirings.md: the wiring of a neural circuit policy with 19 neurons."""
 
 from pathlib import Path
 

@@ -105,15 +105,16 @@ def draw(model, film, elapsed, digit, path):
     for axes, frame, time, chance in zip(top.subplots(1, FRAMES), film, times, chances, strict=True):
         axes.imshow(frame[..., 0], cmap="gray", vmin=-0.5, vmax=1.2)
         axes.set(xticks=[], yticks=[], title=f"t = {time:.0f}", xlabel=f"{chance.argmax()}: {chance.max():.0%}")
+    shown = np.full((10, round(times[-1])), np.nan)
+    shown[:, np.round(times).astype(int) - 1] = chances.T
     axes = middle.subplots()
-    image = axes.pcolormesh(np.arange(FRAMES + 1), np.arange(11) - 0.5, chances.T, cmap="cividis", vmin=0, vmax=1)
+    image = axes.pcolormesh(np.arange(1, shown.shape[1] + 1), range(10), shown, cmap="cividis", vmin=0, vmax=1)
     middle.colorbar(image, label="probability", pad=0.02, fraction=0.05)
-    axes.set(yticks=range(10), ylabel="digit", xticks=np.arange(FRAMES) + 0.5, xticklabels=range(1, FRAMES + 1))
-    axes.set_xlabel("after frame")
+    axes.set(yticks=range(10), ylabel="digit", xlabel="time (frames; lost ones are blank)")
     liquid = model.get_layer("liquid")
     seen = inspect.activity(liquid, features, timespans=elapsed)
     axes = viz.plot_activity(seen.states, liquid.cell.wiring, times=times, ax=bottom.subplots())
-    axes.set_xlabel("time (frames; lost ones count)")
+    axes.set_xlabel("time (frames)")
     figure.savefig(path, dpi=90)
     print(f"Saved {path}")
 

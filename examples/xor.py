@@ -99,8 +99,8 @@ def draw(path, model, accuracies, test_set):
     above.bar(np.arange(1, len(stream) + 1), stream, width=0.9, color=GRAY)
     above.plot(at[:n], series[0, :n, 0], "o", color=BLUE, label="an event, all that the network is shown")
     above.set(ylabel="bit", yticks=[0, 1], ylim=(-0.2, 1.7))
-    below.bar(np.arange(1, len(stream) + 1), np.cumsum(stream) % 2, width=0.9, color=GRAY, label="is it odd?")
-    below.plot(at[:n], odd, "o", color=ORANGE, label="the network's probability that it is")
+    below.bar(np.arange(1, len(stream) + 1), np.cumsum(stream) % 2, width=0.9, color=GRAY, label="it is odd")
+    below.plot(at[:n], odd, "o", color=ORANGE, label="probability of odd, by the network")
     below.set(xlabel="time in bits", ylabel="number of ones so far", ylim=(-0.2, 1.7))
     below.set_yticks([0, 1], ["even", "odd"])
     for axes in (above, below):

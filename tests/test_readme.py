@@ -33,4 +33,4 @@ def test_command_for_tests_is_marked(words):
 
 
 def test_picture_exists():
-    assert (Path(__file__).parent.parent / "docs" / "pictures" / "wiring.png").stat().st_size > 10_000
+    assert (Path(__file__).parent.parent / "docs" / "pictures" / "hero.png").stat().st_size > 10_000

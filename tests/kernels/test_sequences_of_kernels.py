@@ -1,7 +1,9 @@
 """The ops for whole sequences by kernels against their own bodies, and their second derivatives."""
 
+import gc
 import os
 import signal
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -221,3 +223,33 @@ def test_a_forked_child_does_without_the_threads_of_torch(large):
             signal.alarm(20)  # which ends a child that hangs
             os._exit(0 if np.array_equal(layer(x).numpy(), expected) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_streams_end_with_their_layers(name):
+    """What steps on NumPy prepared holds no weights of layers that are gone."""
+    with ncps.backend_scope("numpy"):
+        layer = LAYERS[name]()
+        for _ in range(3):
+            layer.step(X[0, 0])
+        weights = [weakref.ref(array) for within in layer.layers_within() for array, _ in within.own_weights().values()]
+        del layer
+        gc.collect()
+    assert len(weights) > 1
+    assert [array for array in weights if array() is not None] == []
+
+
+@pytest.mark.parametrize("name", ["cfc", "cfc_wired"])
+def test_a_stream_does_not_read_weights_that_were_replaced_by_equal_ones(name):
+    with ncps.backend_scope("numpy"):
+        layer, other = LAYERS[name](), LAYERS[name]()
+        for _ in range(3):
+            layer.step(X[0, 0])
+            other.step(X[0, 0])
+        other.set_weights(layer.get_weights())
+        owner = layer.cell.cells[0] if name == "cfc_wired" else layer.cell
+        old = owner.heads_kernel
+        owner.heads_kernel = old.copy()
+        for _ in range(3):
+            old += 1
+            np.testing.assert_array_equal(layer.step(X[0, 0])[0], other.step(X[0, 0])[0])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import operator
+import weakref
 
 import numpy as np
 
 from ncps.backends.kernels.pool import is_few
 from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, plain, threads
-from ncps.backends.numpy.streams import Streams
+from ncps.backends.numpy.streams import Streams, released
 from ncps.ops.dispatch import COMPOSITES
 
 TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -56,23 +56,31 @@ def ltc_stream(args):
 
 
 class ByIdentity:
-    """What `CfCProgram.few_steps` prepared for the last parameters: a stream comes with the same ones at each step."""
+    """What was prepared for the last parameters of CfC: a stream comes with the same arrays at each step."""
 
     def __init__(self):
         self.known = {}
 
     def stream(self, program, features, parameters):
         """What is prepared for these; None where nothing can be, or where they are new and may never come again."""
-        place = id(parameters[-3])  # the last bias: nothing computes it anew, as masks do kernels
-        seen, held, stream = self.known.get(place, (None, (), None))
-        if seen != (program, features, len(parameters)) or not all(map(operator.is_, held, parameters)):
-            if len(self.known) > 16:
-                self.known.clear()
-            self.known[place] = (program, features, len(parameters)), parameters, None
-        elif stream is None:
+        owner = parameters[-3]  # the last bias: nothing computes it anew, as masks do kernels
+        options = program, features, len(parameters)
+        seen, held, end, stream = self.known.get(id(owner), (None, (), None, None))
+        if seen != options or not all(map(is_still, held, parameters)):
+            held = [None if x is None else weakref.ref(x) for x in parameters]
+            self.known[id(owner)] = options, held, released(owner, self.known), None
+            return None
+        if stream is None:
             stream = few_steps(program, features, parameters)
-            self.known[place] = seen, held, stream
+            if stream is not None:
+                stream.alive = None  # those that `held` shows to be there
+            self.known[id(owner)] = seen, held, end, stream
         return stream
+
+
+def is_still(reference, array):
+    """Whether an array is the one that was referred to."""
+    return (reference is None) if array is None else (reference is not None and reference() is array)
 
 
 BY_IDENTITY = ByIdentity()
@@ -83,14 +91,18 @@ def cfc_stream(program, features, parameters):
     """What the kernels prepare for these parameters, by identity or, where masks make new ones, by value."""
     stream = BY_IDENTITY.stream(program, features, parameters)
     if stream is None and sum(x.size for x in parameters if x is not None) <= SMALL:
-        prepare = functools.partial(few_steps, program, features, parameters)
+        # Of copies: arrays of these values may be written into while others of the same values come.
+        prepare = functools.partial(few_steps, program, features, parameters, copy=True)
         stream = BY_VALUE.stream(parameters[-3], parameters, (program, features), prepare)
     return stream
 
 
-def few_steps(program, features, parameters):
+def few_steps(program, features, parameters, copy=False):
     """What the kernels prepare for these parameters; None where they do not take them."""
-    return program.few_steps(features, parameters) if usable(parameters) else None
+    if not usable(parameters):
+        return None
+    parameters = [None if x is None else x.copy() for x in parameters] if copy else parameters
+    return program.few_steps(features, parameters)
 
 
 def cfc_sequence(*args):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 
 import numpy as np
 
@@ -94,11 +95,15 @@ class Streams(threading.local):
         values = [None if x is None else x.tobytes() for x in weights], options
         seen, _, stream = self.known.get(place, (None, None, None))
         if seen != values:
-            if len(self.known) > 64:
-                self.known.clear()
             stream = prepare()
-            self.known[place] = values, owner, stream  # which keeps its place from being taken
+            self.known[place] = values, released(owner, self.known), stream
         return stream
+
+
+def released(owner, known):
+    """A reference to an array, with which its entry in `known` ends."""
+    place = id(owner)
+    return weakref.ref(owner, lambda _: known.pop(place, None))
 
 
 STREAMS = Streams()

@@ -61,7 +61,7 @@ def records(found: Sequence[Record]) -> Rows:
             digits(record.ratio),
             between(record.ratio_min, record.ratio_max),
             digits(record.memory_ratio),
-            NOTHING if record.fraction is None else f"{100 * record.fraction:.2g} %",
+            digits(None if record.fraction is None else 100 * record.fraction, " %"),
         ]
         for record in found
     ]

@@ -38,13 +38,14 @@ class Initializer:
     """Base of the initializers: a function of a shape and a generator.
 
     Args:
-        seed: draws from this seed in place of the process' (`ncps.set_seed`).
+        seed: draws from this seed, whichever weight of whichever layer it is for: weights of one shape get the same
+            values. Without, each weight has values of its own, which follow from the process' (`ncps.set_seed`).
 
     Example:
         >>> from ncps.layers import Dense
-        >>> layer = Dense(2, kernel_initializer=Constant(value=0.5), input_size=1)
-        >>> layer.kernel
-        array([[0.5, 0.5]], dtype=float32)
+        >>> one, other = (Dense(2, kernel_initializer=GlorotUniform(seed=1), input_size=3) for _ in range(2))
+        >>> np.array_equal(one.kernel, other.kernel)
+        True
     """
 
     seed: int | None = None

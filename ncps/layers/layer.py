@@ -161,7 +161,8 @@ class Layer(metaclass=LayerMeta):
         if allowance.is_limited():  # a file has the values
             return self.make_weight(name, np.zeros(shape), trainable, constraint)
         draw = initializers.get(initializer)
-        generator = seeds.generator_for(self._layer_index, name, getattr(draw, "seed", None))
+        seed = getattr(draw, "seed", None)
+        generator = seeds.generator_for(self._layer_index, name) if seed is None else np.random.default_rng(seed)
         value = np.asarray(draw(tuple(shape), generator), np.float64)
         if value.shape != tuple(shape):
             raise ValueError(

@@ -143,7 +143,7 @@ class Layer(metaclass=LayerMeta):
         Args:
             name: name of the attribute.
             shape: its shape.
-            initializer: name, number, array or `ncps.initializers.Initializer`.
+            initializer: name, number, array or nested lists, or `ncps.initializers.Initializer`.
             trainable: whether optimizers change it.
             constraint: ``"non_negative"``: the value that counts is max(weight, 0), see `positive`.
 

@@ -377,9 +377,13 @@ class Layer(metaclass=LayerMeta):
 
     def read_weight(self, name: str) -> np.ndarray:
         """One of the layer's own weights, as the layer uses it."""
-        with self.scope():
-            value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
+        value = self.read_raw_weight(name)
         return np.maximum(value, 0) if name in self._non_negative and self.always_constrained else value
+
+    def read_raw_weight(self, name: str) -> np.ndarray:
+        """One of the layer's own weights, as the optimizer left it: where it is constrained, also below 0."""
+        with self.scope():
+            return np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
 
     def visible(self, *tensors: Tensor) -> list[np.ndarray] | None:
         """Their values; None under a compiler or a transformation that hides them."""

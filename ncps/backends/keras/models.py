@@ -287,7 +287,10 @@ class KerasLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         with backend_scope("keras"):
-            return losses.evaluate(self.loss.call, y_true, y_pred)
+            values, counted = self.loss.evaluated(y_true, y_pred)
+        if counted is not None:
+            masks.set_mask(values, counted)
+        return values
 
     def get_config(self):
         return {**super().get_config(), "loss": serialize(self.loss)}

@@ -244,10 +244,10 @@ def keras_loss(given):
 
 
 def keras_metric(given):
-    """One of `ncps.metrics` for Keras, anything else as it is; a name that Keras does not know raises."""
+    """One of `ncps.metrics` or `ncps.losses` for Keras, anything else as it is; a name that Keras has not raises."""
     if isinstance(given, str) and given not in ("accuracy", "acc", "crossentropy", "ce"):  # Keras chooses by the shapes
         known(keras.metrics.get, "metric", given, metrics.NAMED)
-    return KerasMetric(given) if isinstance(given, metrics.Metric) else given
+    return KerasMetric(metrics.get(given)) if isinstance(given, (metrics.Metric, losses.Loss)) else given
 
 
 def known(get, kind, name, names):

@@ -49,6 +49,14 @@ class Loss:
         """One value for each sample, or for each sample and time step: the last axis is reduced."""
         raise NotImplementedError(f"{type(self).__name__} does not define call(self, y_true, y_pred). Define it.")
 
+    def counted(self, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        """Which values of `call` count, True or False for each; None, as here, if all do."""
+        return None
+
+    def evaluated(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The values of all samples (and time steps), and which of them count."""
+        return evaluate(lambda *pair: (self.call(*pair), self.counted(*pair)), y_true, y_pred)
+
     def __call__(
         self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None
     ) -> Tensor:
@@ -66,14 +74,15 @@ class Loss:
         Raises:
             ValueError: the shapes do not fit.
         """
-        return mean_of(evaluate(self.call, y_true, y_pred), sample_weight, mask)
+        values, counted = self.evaluated(y_true, y_pred)
+        return mean_of(values, sample_weight, both(mask, counted, values))
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments."""
         return dict(vars(self))
 
 
-def evaluate(function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor) -> Tensor:
+def evaluate(function: Callable[[Tensor, Tensor], Any], y_true: Tensor, y_pred: Tensor) -> Any:
     """``function(y_true, y_pred)`` of tensors; predictions of half precision are widened first."""
     y_pred = ops.convert_to_tensor(y_pred)
     if ops.dtype(y_pred) in ("float16", "bfloat16"):
@@ -103,6 +112,13 @@ def alike(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
 def same_shape(one: Any, other: Any) -> bool:
     """Whether two shapes agree, as far as a compiler that leaves sizes open lets one see."""
     return len(one) == len(other) and all(a == b or a is None or b is None for a, b in zip(one, other, strict=True))
+
+
+def both(mask: Tensor | None, counted: Tensor | None, values: Tensor) -> Tensor | None:
+    """A mask (B, T) and which of the values count, in one mask; None if all do."""
+    if mask is None or counted is None or len(values.shape) < len(mask.shape):
+        return mask if counted is None else counted
+    return ops.logical_and(broadcast(ops.convert_to_tensor(mask), values), counted)
 
 
 def totals(values: Tensor, sample_weight: Tensor | None = None, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -272,10 +288,13 @@ class SparseCategoricalCrossentropy(Loss):
 
     Args:
         from_logits: predictions are x with p = softmax(x); else they are p, scaled to the sum 1.
-        ignore_class: samples (or time steps) with this target count nothing.
+        ignore_class: samples (or time steps) with this target are masked: the mean is that of the others.
 
     Example:
         >>> round(float(SparseCategoricalCrossentropy()(np.int32([1]), np.float32([[0.5, 0.5]]))), 4)
+        0.6931
+        >>> loss = SparseCategoricalCrossentropy(ignore_class=-1)
+        >>> round(float(loss(np.int32([1, -1]), np.float32([[0.5, 0.5], [0.9, 0.1]]))), 4)
         0.6931
     """
 
@@ -284,13 +303,18 @@ class SparseCategoricalCrossentropy(Loss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One value for each sample (and time step)."""
-        y_true = class_numbers(y_true, y_pred)
-        ignored = None if self.ignore_class is None else ops.equal(y_true, self.ignore_class)
-        if ignored is not None:
-            y_true = ops.where(ignored, ops.zeros_like(y_true), y_true)
+        counted, y_true = self.counted(y_true, y_pred), class_numbers(y_true, y_pred)
+        if counted is not None:
+            y_true = ops.where(counted, y_true, ops.zeros_like(y_true))
         chosen = ops.one_hot(y_true, y_pred.shape[-1], dtype=ops.dtype(y_pred))
         values = -ops.sum(chosen * log_probabilities(y_pred, self.from_logits), axis=-1)
-        return values if ignored is None else ops.where(ignored, ops.zeros_like(values), values)
+        return values if counted is None else ops.where(counted, values, ops.zeros_like(values))
+
+    def counted(self, y_true: Tensor, y_pred: Tensor) -> Tensor | None:
+        """False where the target is the ignored class."""
+        if self.ignore_class is None:
+            return None
+        return ops.not_equal(class_numbers(y_true, y_pred), self.ignore_class)
 
 
 def class_numbers(y_true: Tensor, y_pred: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from ncps import losses, ops
 from ncps.losses import Loss, alike, broadcast, class_numbers
 from ncps.naming import find, snake_case
-from ncps.serialization import register_serializable
+from ncps.serialization import deserialize, register_serializable, serialize
 
 __all__ = [
     "AUC",
@@ -19,6 +19,7 @@ __all__ = [
     "BinaryAccuracy",
     "CategoricalAccuracy",
     "FunctionMetric",
+    "LossMetric",
     "MeanAbsoluteError",
     "MeanMetric",
     "MeanSquaredError",
@@ -105,7 +106,10 @@ class MeanMetric(Metric):
         mask: Tensor | None = None,
     ) -> State:
         """Adds a batch."""
-        values = losses.evaluate(self.call, y_true, y_pred)
+        return self.add_values(state, losses.evaluate(self.call, y_true, y_pred), sample_weight, mask)
+
+    def add_values(self, state: State, values: Tensor, sample_weight: Tensor | None, mask: Tensor | None) -> State:
+        """Adds the values of a batch."""
         weights = weights_like(values, sample_weight, mask)
         values = ops.where(ops.greater(weights, 0), values, ops.zeros_like(values))  # padding may hold NaN
         return add(state, (ops.sum(values * weights), ops.sum(weights)))
@@ -358,9 +362,53 @@ def interpolated_precision(true_positives: Tensor, false_positives: Tensor) -> T
     return ratio(ops.sum(slope * (steps + intercept * logarithm)), true_positives[0])
 
 
+@register_serializable("ncps.metrics")
+@dataclass(frozen=True)
+class LossMetric(MeanMetric):
+    """The mean of a loss, under its name.
+
+    Args:
+        loss: one of `ncps.losses`, or of your own.
+
+    Example:
+        >>> metric = LossMetric(losses.Huber())
+        >>> state = metric.update(metric.start(), np.float32([[1.0]]), np.float32([[3.0]]))
+        >>> metric.name, float(metric.result(state))
+        ('huber', 1.5)
+    """
+
+    loss: Loss
+
+    @property
+    def name(self) -> str:
+        """The loss'."""
+        return self.loss.name
+
+    def update(
+        self,
+        state: State,
+        y_true: Tensor,
+        y_pred: Tensor,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> State:
+        """Adds a batch; what the loss ignores is left out."""
+        values, counted = self.loss.evaluated(y_true, y_pred)
+        return self.add_values(state, values, sample_weight, losses.both(mask, counted, values))
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments as JSON-able data."""
+        return {"loss": serialize(self.loss)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LossMetric:
+        """The metric of a configuration."""
+        return cls(deserialize(config["loss"]))
+
+
 @dataclass(frozen=True)
 class FunctionMetric(MeanMetric):
-    """The mean of a user's function ``(y_true, y_pred)``, or of a loss.
+    """The mean of a user's function ``(y_true, y_pred)``.
 
     Example:
         >>> metric = get(lambda y, prediction: ops.mean(ops.absolute(y - prediction), axis=-1))
@@ -393,14 +441,14 @@ NAMED: dict[str, Callable[[], Metric]] = {
     "mean_absolute_error": MeanAbsoluteError,
     "root_mean_squared_error": RootMeanSquaredError,
     "auc": AUC,
-    "huber": lambda: FunctionMetric(losses.Huber().call),
-    "binary_crossentropy": lambda: FunctionMetric(losses.BinaryCrossentropy().call),
-    "categorical_crossentropy": lambda: FunctionMetric(losses.CategoricalCrossentropy().call),
-    "sparse_categorical_crossentropy": lambda: FunctionMetric(losses.SparseCategoricalCrossentropy().call),
+    "huber": lambda: LossMetric(losses.Huber()),
+    "binary_crossentropy": lambda: LossMetric(losses.BinaryCrossentropy()),
+    "categorical_crossentropy": lambda: LossMetric(losses.CategoricalCrossentropy()),
+    "sparse_categorical_crossentropy": lambda: LossMetric(losses.SparseCategoricalCrossentropy()),
 }
 
 
-def get(metric: str | Metric | Callable[[Tensor, Tensor], Tensor]) -> Metric:
+def get(metric: str | Metric | Loss | Callable[[Tensor, Tensor], Tensor]) -> Metric:
     """The metric of a name, an object as it is, or the mean of a function or a loss.
 
     Raises:
@@ -413,5 +461,5 @@ def get(metric: str | Metric | Callable[[Tensor, Tensor], Tensor]) -> Metric:
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, Loss):
-        return FunctionMetric(metric.call)
+        return LossMetric(metric)
     return FunctionMetric(metric) if callable(metric) else find("metric", metric, NAMED)()

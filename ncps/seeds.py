@@ -57,12 +57,11 @@ def next_layer_index() -> int:
     return next(_seeds.layers)
 
 
-def generator_for(layer_index: int, weight: str, seed: int | None = None) -> np.random.Generator:
+def generator_for(layer_index: int, weight: str) -> np.random.Generator:
     """The generator of one weight: it depends on nothing that is built before or after.
 
     Args:
         layer_index: the layer's place in the order of creation.
         weight: the weight's name in the layer.
-        seed: the initializer's own seed, in place of the process'.
     """
-    return np.random.default_rng([_seeds.value if seed is None else seed, layer_index, zlib.crc32(weight.encode())])
+    return np.random.default_rng([_seeds.value, layer_index, zlib.crc32(weight.encode())])

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 C = TypeVar("C", bound=type)
+LARGEST_ARRAY = 128 * 128  # elements: each takes some 20 bytes of text
 
 _classes: dict[str, type] = {}
 _names: dict[type, str] = {}
@@ -38,15 +39,23 @@ def register_class(name: str, cls: type) -> None:
 
 
 def serialize(value: Any) -> Any:
-    """`value` as JSON-able data; registered objects as their name and configuration.
+    """`value` as JSON-able data: arrays as nested lists, registered objects as their name and configuration.
 
     Raises:
         TypeError: it is neither data nor of a registered class.
+        ValueError: it is a large array.
     """
     if isinstance(value, Mapping) and not hasattr(value, "get_config"):
         return {key: serialize(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and not hasattr(value, "get_config"):
         return [serialize(item) for item in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        if value.size > LARGEST_ARRAY:
+            raise ValueError(
+                f"Expected at most {LARGEST_ARRAY} elements in an array of a configuration. Received: {value.shape}. "
+                "If they are initial values, which the weights hold, set that argument of the layer to 'zeros' now."
+            )
+        return value.tolist()
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):

@@ -15,7 +15,7 @@ class Dense(Layer):
         units: number of outputs.
         activation: name or function; None is linear.
         use_bias: whether to add b.
-        kernel_initializer: of W (F, units).
+        kernel_initializer: of W (F, units): a name, a number, an array or an `ncps.initializers.Initializer`.
         bias_initializer: of b (units,).
         options: `input_size`, `name`, `dtype`, as for every layer.
 
@@ -41,13 +41,11 @@ class Dense(Layer):
     ) -> None:
         super().__init__(**options)
         self.units = check_size("units", units)
-        for name in (kernel_initializer, bias_initializer):
-            initializers.get(name)
         activations.get(activation)
         self.activation = activation
         self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
+        self.kernel_initializer = initializers.argument(kernel_initializer)
+        self.bias_initializer = initializers.argument(bias_initializer)
 
     def build(self, input_shape: Shape) -> None:
         """Makes the kernel (F, units) and the bias (units,)."""

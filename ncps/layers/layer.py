@@ -143,7 +143,7 @@ class Layer(metaclass=LayerMeta):
         Args:
             name: name of the attribute.
             shape: its shape.
-            initializer: name, number, array or `ncps.initializers.Initializer`.
+            initializer: name, number, array or nested lists, or `ncps.initializers.Initializer`.
             trainable: whether optimizers change it.
             constraint: ``"non_negative"``: the value that counts is max(weight, 0), see `positive`.
 
@@ -161,7 +161,8 @@ class Layer(metaclass=LayerMeta):
         if allowance.is_limited():  # a file has the values
             return self.make_weight(name, np.zeros(shape), trainable, constraint)
         draw = initializers.get(initializer)
-        generator = seeds.generator_for(self._layer_index, name, getattr(draw, "seed", None))
+        seed = getattr(draw, "seed", None)
+        generator = seeds.generator_for(self._layer_index, name) if seed is None else np.random.default_rng(seed)
         value = np.asarray(draw(tuple(shape), generator), np.float64)
         if value.shape != tuple(shape):
             raise ValueError(
@@ -376,9 +377,13 @@ class Layer(metaclass=LayerMeta):
 
     def read_weight(self, name: str) -> np.ndarray:
         """One of the layer's own weights, as the layer uses it."""
-        with self.scope():
-            value = np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
+        value = self.read_raw_weight(name)
         return np.maximum(value, 0) if name in self._non_negative and self.always_constrained else value
+
+    def read_raw_weight(self, name: str) -> np.ndarray:
+        """One of the layer's own weights, as the optimizer left it: where it is constrained, also below 0."""
+        with self.scope():
+            return np.array(ops.convert_to_numpy(self.own_weights()[name][0]))
 
     def visible(self, *tensors: Tensor) -> list[np.ndarray] | None:
         """Their values; None under a compiler or a transformation that hides them."""

@@ -1,6 +1,8 @@
 """Whole models in a file, and models moved from one backend to another.
 
-A file is safetensors. Beside the weights, under their paths, its metadata has under "ncps" a JSON object with
+A file is safetensors. It holds the weights under their paths and, where the state of the optimizer is in it, that under
+``~optimizer/`` and under ``~raw/`` the weights that the optimizer carried below a constraint, which count as 0 until it
+brings them back. Beside them, its metadata has under "ncps" a JSON object with
 
 - ``version``: the number of this format;
 - ``model``: the class and the configuration;
@@ -22,7 +24,16 @@ from ncps.backend import backend_scope
 from ncps.layers.layer import Layer
 from ncps.saving import files
 from ncps.saving.files import PathLike
-from ncps.saving.weights import OPTIMIZER, arrays_of, model_arrays, set_weights, weights_of
+from ncps.saving.weights import (
+    OPTIMIZER,
+    RAW,
+    arrays_of,
+    arrays_under,
+    model_arrays,
+    raw_arrays_of,
+    set_weights,
+    weights_of,
+)
 
 VERSION = 1
 FAULTS = (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, MemoryError, NotImplementedError)
@@ -37,7 +48,8 @@ def save(model: Any, path: PathLike, optimizer: bool = False) -> None:
     Args:
         model: a built layer or model of any backend, or an `ncps.Sequential` under keras.
         path: the file.
-        optimizer: whether the state of the optimizer is written too, so that training goes on as if never interrupted.
+        optimizer: whether the state of training is written too, so that it goes on as if never interrupted: that of the
+            optimizer, and the weights as it left them, where a constraint makes others of them.
 
     Raises:
         TypeError: it is no layer, or an object in its configuration is of a class that is not registered.
@@ -58,6 +70,7 @@ def save(model: Any, path: PathLike, optimizer: bool = False) -> None:
     arrays, parts = arrays_of(model), {"version": VERSION, **description(model)}
     if optimizer:
         arrays |= {OPTIMIZER + name: array for name, array in optimizer_state(model).items()}
+        arrays |= {RAW + name: array for name, array in raw_arrays_of(model).items()}
         parts["optimizer"] = backend_of(model)
     files.write(path, arrays, parts)
 
@@ -107,7 +120,7 @@ def load(path: PathLike, compile: bool = True) -> Any:  # noqa: A002 - as in Ker
                 f"Expected how a model was compiled in {path}. Received: {str(error).rstrip('.')}. Load "
                 "it with compile=False."
             ) from error
-        restore_optimizer(model, content.arrays, parts.get("optimizer"))
+        restore_training(model, content.arrays, parts.get("optimizer"), path)
     return model
 
 
@@ -259,8 +272,14 @@ def recompile(model: Any, arguments: dict[str, Any]) -> None:
         model.compile(**{name: serialization.deserialize(value) for name, value in arguments.items()})
 
 
-def restore_optimizer(model: Any, arrays: dict[str, Any], source: str | None) -> None:
-    """Gives the optimizer its state back, or warns that it begins anew as `source`, its backend, is another."""
+def restore_training(model: Any, arrays: dict[str, Any], source: str | None, path: PathLike) -> None:
+    """Gives the optimizer its state back, and the weights the values that it left them with.
+
+    If its backend, `source`, is another, it begins anew with a warning, at the weights that count.
+
+    Raises:
+        ValueError: they do not fit the model.
+    """
     if source is None:
         return
     here = backend_of(model)
@@ -269,9 +288,10 @@ def restore_optimizer(model: Any, arrays: dict[str, Any], source: str | None) ->
             f"The state of the optimizer in the file is of {source!r}: on {here!r} it begins anew.", stacklevel=3
         )
         return
-    state = {name.removeprefix(OPTIMIZER): array for name, array in arrays.items() if name.startswith(OPTIMIZER)}
+    raw = arrays_under(RAW, arrays)
+    set_weights({weight.path: weight for weight in weights_of(model) if weight.path in raw}, raw, path)
     try:
-        model.set_optimizer_state(state)
+        model.set_optimizer_state(arrays_under(OPTIMIZER, arrays))
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"Expected the state of the model's optimizer. Received: {str(error).rstrip('.')}. Load it with "

@@ -51,6 +51,12 @@ def arrays_of(layer: Any) -> dict[str, Array]:
     return {weight.path: weight.owner.read_weight(weight.name) for weight in weights_of(layer)}
 
 
+def raw_arrays_of(layer: Any) -> dict[str, Array]:
+    """The weights that the optimizer carried below a constraint, by path: training goes on from there."""
+    raw = {weight.path: weight.owner.read_raw_weight(weight.name) for weight in weights_of(layer)}
+    return {name: raw[name] for name, array in arrays_of(layer).items() if not np.array_equal(raw[name], array)}
+
+
 def load_weights(layer: Any, path: str | os.PathLike[str], strict: bool = True) -> list[str]:
     """Sets the weights of a layer from a safetensors file, whichever backend wrote it.
 
@@ -99,12 +105,17 @@ def set_weights(
     return faults
 
 
-OPTIMIZER = "~optimizer/"  # no attribute has such a name
+OPTIMIZER, RAW = "~optimizer/", "~raw/"  # no attribute has such a name
 
 
 def model_arrays(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays of a file that are weights of the model."""
-    return {name: array for name, array in arrays.items() if not name.startswith(OPTIMIZER)}
+    return {name: array for name, array in arrays.items() if not name.startswith((OPTIMIZER, RAW))}
+
+
+def arrays_under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays of a file whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def weights_of(model: Any, prefix: str = "") -> Iterator[Weight]:
@@ -144,6 +155,8 @@ class KerasOwner:
         """The variable as a NumPy array."""
         with backend_scope("keras"):
             return np.asarray(ops.convert_to_numpy(self.variable))
+
+    read_raw_weight = read_weight  # Keras applies its constraints to the variable itself
 
     def write_weight(self, variable: Any, value: Array) -> None:
         """Sets the variable."""

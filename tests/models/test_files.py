@@ -17,6 +17,7 @@ from ncps import optimizers, saving
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.layers import LTC, CfC, Dense, Layer, LSTMCell, MixedMemory
 from ncps.saving import files
+from ncps.saving.weights import weights_of
 from ncps.wirings import AutoNCP, FullyConnected
 
 ROOT = str(Path(__file__).parents[2])
@@ -114,6 +115,75 @@ def test_training_goes_on_as_if_never_interrupted(trains, tmp_path):
     np.testing.assert_allclose(again.fit(**data).history["loss"], wanted, rtol=1e-6)
     fresh = ncps.convert(saving.load(tmp_path / "model"), trains)
     assert fresh.fit(**data).history["loss"] != wanted
+
+
+@ncps.register_serializable("tests.models")
+class Conductances(Layer):
+    """Weights that must not be negative, one of them so by the optimizer's hand."""
+
+    def build(self, input_shape):
+        self.g = self.add_weight("g", (3,), [-0.25, 0.5, -0.125], constraint="non_negative")
+
+    def call(self, inputs):
+        return inputs[:, -1] * ncps.ops.non_negative(self.g)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], input_shape[-1]
+
+
+def constrained(backend):
+    """A model in training, with weights below 0 that come back (under keras, which has constraints, they are 0)."""
+    data = {"x": SERIES, "y": 3 * SERIES[:, -1] - 2, "batch_size": 24, "verbose": 0}
+    with backend_scope(backend):
+        model = ncps.Sequential([Conductances()])
+        model.compile(optimizers.SGD(0.005), "mse")
+        model.fit(**data)
+    return model, data
+
+
+def raw(model):
+    """The one variable of a model, as it is."""
+    (weight,) = weights_of(model)
+    return np.asarray(ncps.ops.convert_to_numpy(weight.variable))
+
+
+def test_weights_below_their_constraint_go_on_as_if_never_interrupted(trains, tmp_path):
+    model, data = constrained(trains)
+    saving.save(model, tmp_path / "model", optimizer=True)
+    again = saving.load(tmp_path / "model")
+    assert trains == "keras" or (raw(model) < 0).any()
+    np.testing.assert_array_equal(raw(again), raw(model))
+    wanted = model.fit(epochs=30, **data).history["loss"]
+    np.testing.assert_allclose(again.fit(epochs=30, **data).history["loss"], wanted, rtol=1e-6)
+    assert (raw(model) > 0).all()  # it did matter
+
+
+def test_weights_below_their_constraint_are_of_the_training_only(tmp_path):
+    needs("torch", "jax")
+    model, _ = constrained("torch")
+    saving.save(model, tmp_path / "plain")
+    assert list(load_file(tmp_path / "plain")) == ["0/g"]
+    saving.save(model, tmp_path / "model", optimizer=True)
+    with backend_scope("torch"):
+        uncompiled = saving.load(tmp_path / "model", compile=False)
+        assert (raw(uncompiled) >= 0).all()
+        assert uncompiled.load_weights(tmp_path / "model") == []
+    with backend_scope("jax"), pytest.warns(UserWarning, match="begins anew"):
+        again = saving.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.get_weights()[0], model.get_weights()[0])
+
+
+@pytest.mark.parametrize(("name", "shape", "message"), [
+    ("~raw/0/g", (2,), r"0/g of shape \(2,\) instead of \(3,\)"), ("~raw/0/h", (3,), r"unexpected: 0/h \(3,\)"),
+])  # fmt: skip
+def test_weights_below_a_constraint_that_do_not_fit_are_told(name, shape, message, tmp_path):
+    needs("torch")
+    model, _ = constrained("torch")
+    saving.save(model, tmp_path / "model", optimizer=True)
+    arrays, texts = files.read(tmp_path / "model")
+    files.write(tmp_path / "model", {**arrays, name: np.ones(shape, "float32")}, json.loads(texts["ncps"]))
+    with backend_scope("torch"), pytest.raises(ValueError, match=message):
+        saving.load(tmp_path / "model")
 
 
 def test_an_optimizer_of_another_backend_begins_anew_with_a_warning(tmp_path):

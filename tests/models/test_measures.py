@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_models import can_train
+from small_models import SERIES, TARGETS, can_train, plain
 
 import ncps
 from ncps import losses, metrics
@@ -32,6 +32,10 @@ LOSSES = [
      ONE_HOT, REAL[1]),
     (losses.SparseCategoricalCrossentropy(), "SparseCategoricalCrossentropy", {}, LABELS, PROBABILITIES),
     (losses.SparseCategoricalCrossentropy(True), "SparseCategoricalCrossentropy", LOGITS, LABELS, REAL[1]),
+    (losses.SparseCategoricalCrossentropy(ignore_class=1), "SparseCategoricalCrossentropy", {"ignore_class": 1},
+     LABELS, PROBABILITIES),
+    (losses.SparseCategoricalCrossentropy(True, -1), "SparseCategoricalCrossentropy", {**LOGITS, "ignore_class": -1},
+     LABELS - 1, REAL[1]),
 ]  # fmt: skip
 
 
@@ -98,11 +102,41 @@ def test_padding_counts_nothing_whatever_it_holds(backend):
         np.testing.assert_allclose(value(metric.result, state), alone, rtol=1e-5)
 
 
-def test_an_ignored_class_counts_nothing():
-    ignored = LABELS == 1
+def test_the_mean_is_that_of_the_classes_that_are_not_ignored(backend):
     loss = losses.SparseCategoricalCrossentropy(True, ignore_class=1)
-    every = losses.SparseCategoricalCrossentropy(True).call(LABELS, REAL[1])
-    np.testing.assert_allclose(value(loss, LABELS, REAL[1]), np.where(ignored, 0, every).mean(), rtol=1e-6)
+    counted = LABELS != 1
+    with backend_scope("numpy"):
+        wanted = value(losses.SparseCategoricalCrossentropy(True), LABELS[counted], REAL[1][counted])
+    outputs = np.where(counted[..., None], REAL[1], np.nan)
+    np.testing.assert_allclose(value(loss, LABELS, outputs), wanted, rtol=1e-5)
+    assert value(loss, np.ones_like(LABELS), REAL[1]) == 0
+    if backend == "keras":  # as Keras' own models see it
+        from ncps.backends.keras.models import keras_loss
+
+        np.testing.assert_allclose(value(keras_loss(loss), LABELS, REAL[1]), wanted, rtol=1e-5)
+
+
+def test_a_loss_among_the_metrics_is_reported_under_its_name(trains):
+    model = plain()
+    chosen = {"metrics": [losses.MeanAbsoluteError()], "weighted_metrics": [losses.Huber(0.5)]}
+    model.compile(ncps.optimizers.SGD(0.0), "mse", **chosen)
+    found = model.fit(SERIES, TARGETS, batch_size=24, verbose=0).history
+    assert sorted(found) == ["huber", "loss", "mean_absolute_error"]
+    error = np.abs(model.predict(SERIES, verbose=0) - TARGETS)
+    np.testing.assert_allclose(found["mean_absolute_error"], error.mean(), rtol=1e-5)
+    small = np.minimum(error, 0.5)
+    np.testing.assert_allclose(found["huber"], (small * (error - small / 2)).mean(), rtol=1e-5)
+
+
+def test_a_loss_as_a_metric_leaves_out_what_it_ignores(backend):
+    loss = losses.SparseCategoricalCrossentropy(True, ignore_class=1)
+    metric = metrics.get(loss)
+    state = tuple(map(ncps.ops.convert_to_tensor, metric.start()))
+    state = metric.update(state, LABELS, REAL[1], WEIGHTS["steps"], MASK)
+    weights = WEIGHTS["steps"] * (LABELS != 1) * MASK
+    with backend_scope("numpy"):
+        wanted = np.average(losses.SparseCategoricalCrossentropy(True).call(LABELS, REAL[1]), weights=weights)
+    np.testing.assert_allclose(value(metric.result, state), wanted, rtol=1e-5)
 
 
 def test_half_precision_is_measured_in_single(backend):
@@ -137,7 +171,8 @@ def test_what_is_wrong_is_told(call, error, message):
 
 
 def test_configurations_come_back():
-    for thing in (losses.Huber(0.3), metrics.AUC(50, "PR"), ncps.optimizers.SGD(0.1, momentum=0.9)):
+    huber = losses.Huber(0.3)
+    for thing in (huber, metrics.get(huber), metrics.AUC(50, "PR"), ncps.optimizers.SGD(0.1, momentum=0.9)):
         data = ncps.serialization.serialize(thing)
         assert ncps.serialization.deserialize(data) == thing
     with pytest.raises(TypeError, match="number"):

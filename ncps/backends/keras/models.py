@@ -244,10 +244,10 @@ def keras_loss(given):
 
 
 def keras_metric(given):
-    """One of `ncps.metrics` for Keras, anything else as it is; a name that Keras does not know raises."""
+    """One of `ncps.metrics` or `ncps.losses` for Keras, anything else as it is; a name that Keras has not raises."""
     if isinstance(given, str) and given not in ("accuracy", "acc", "crossentropy", "ce"):  # Keras chooses by the shapes
         known(keras.metrics.get, "metric", given, metrics.NAMED)
-    return KerasMetric(given) if isinstance(given, metrics.Metric) else given
+    return KerasMetric(metrics.get(given)) if isinstance(given, (metrics.Metric, losses.Loss)) else given
 
 
 def known(get, kind, name, names):
@@ -287,7 +287,10 @@ class KerasLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         with backend_scope("keras"):
-            return losses.evaluate(self.loss.call, y_true, y_pred)
+            values, counted = self.loss.evaluated(y_true, y_pred)
+        if counted is not None:
+            masks.set_mask(values, counted)
+        return values
 
     def get_config(self):
         return {**super().get_config(), "loss": serialize(self.loss)}

@@ -93,8 +93,8 @@ class RNN(Layer):
     def check_arguments(
         self, sequences: Tensor, initial_state: Tree = None, mask: Any = None, timespans: Any = None, *_: Any, **__: Any
     ) -> None:
-        """Raises if an elapsed time is negative."""
-        check_elapsed(self, "timespans", timespans)
+        """Raises if an elapsed time is negative, except at masked steps."""
+        check_elapsed(self, "timespans", timespans, mask)
 
     def call(
         self,
@@ -121,7 +121,7 @@ class RNN(Layer):
             The outputs, or a pair of the outputs and the state where `return_state` is set.
 
         Raises:
-            ValueError: a shape does not fit, an elapsed time is negative, or the sequence is empty.
+            ValueError: a shape does not fit, an elapsed time that counts is negative, or the sequence is empty.
         """
         with training_mode(training):
             run = self.arranged(sequences, initial_state, mask, timespans, resets)

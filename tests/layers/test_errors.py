@@ -504,3 +504,15 @@ def test_elapsed_times_of_masked_steps_may_be_anything(backend, fill):
         layer(X, timespans=np.where([[0], [1]], -1.0, padded), mask=mask)
     with pytest.raises(ValueError, match="at least 0"):
         layer(X, timespans=padded)
+
+
+def test_options_that_no_layer_of_a_model_takes(backend):
+    if backend == "keras":
+        pytest.skip("Keras' own")
+    model = Sequential([CfC(3), Dense(1)])
+    wanted = to_numpy(model(X, timespans=0.1, training=False, resets=None))
+    with pytest.raises(TypeError, match=r"Received: timespan\. Did you mean 'timespans'"):
+        model(X, timespan=0.1)
+    np.testing.assert_array_equal(to_numpy(model(X, timespans=0.1)), wanted)
+    with pytest.raises(TypeError, match="timespan"):
+        Dense(1)(X[:, 0], timespan=0.1)

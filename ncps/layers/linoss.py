@@ -192,7 +192,7 @@ class LinOSSCell(HoistingCell):
         length, batch, *_ = ops.shape(force)
         wide = length, 1 if resets is None else batch, 1, self.units  # what resets cut off differs between samples
         maps = (x if len(x.shape) > 1 and resets is None else ops.broadcast_to(x, wide) for x in steps[:4])
-        steps = Oscillation(*maps, *steps[4:])
+        steps = Oscillation(*maps, steps.z, steps.y)
         if resets is None:
             total = ops.associative_scan(lambda first, then: then.after(first), steps)
             return *total.of(*first[:2]), held

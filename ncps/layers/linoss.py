@@ -191,8 +191,8 @@ class LinOSSCell(HoistingCell):
             steps = steps.only_where(ops.expand_dims(valid, -1))
         length, batch, *_ = ops.shape(force)
         wide = length, 1 if resets is None else batch, 1, self.units  # what resets cut off differs between samples
-        maps = (x if len(x.shape) > 1 and resets is None else ops.broadcast_to(x, wide) for x in steps[:4])
-        steps = Oscillation(*maps, steps.z, steps.y)
+        zz, zy, yz, yy = (x if len(x.shape) > 1 and resets is None else ops.broadcast_to(x, wide) for x in steps[:4])
+        steps = Oscillation(zz, zy, yz, yy, steps.z, steps.y)
         if resets is None:
             total = ops.associative_scan(lambda first, then: then.after(first), steps)
             return *total.of(*first[:2]), held

@@ -416,7 +416,8 @@ def prepared(
         ValueError: an argument does not fit.
     """
     check_layer(layer)
-    layer.check_arguments(sequences, timespans=timespans if checked_timespans is None else checked_timespans)
+    checked_timespans = timespans if checked_timespans is None else checked_timespans
+    layer.check_arguments(sequences, mask=mask, timespans=checked_timespans)
     with (
         layer.scope(),
         contextlib.nullcontext() if layer.built else layer.whole_or_not_at_all(),

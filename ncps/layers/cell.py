@@ -88,7 +88,13 @@ class Cell(Layer):
 
     def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
         """`call` with arguments that were checked: the timespan a scalar tensor or (B, 1)."""
-        return self.call(inputs, states, timespan=timespan)
+        return self.apart(*self.call(inputs, states, timespan=timespan))
+
+    def apart(self, output: Tensor, states: Tree) -> tuple[Tensor, Tree]:
+        """Both; an output that is part of the state is copied, so that changing it in place leaves the state alone."""
+        if self.changes_in_place and (output is states or any(output is leaf for leaf in tree.flatten(states)[0])):
+            output = ops.copy(output)
+        return output, states
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """What every step uses, computed once for a sequence: weights, in the form in which the steps use them.
@@ -161,7 +167,7 @@ class Cell(Layer):
             every: whether the outputs of all steps are wanted, time first, or only of the last.
 
         Returns:
-            Outputs and the last state.
+            Outputs and the last state, each in memory of its own.
         """
         return None
 
@@ -286,7 +292,7 @@ class HoistingCell(Cell):
                 return result
         constants = self.constants_of_step(timespan)
         packed = self.step(self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants)
-        return self.readout(self.emit(packed), constants), self.unpack_state(packed)
+        return self.apart(self.readout(self.emit(packed), constants), self.unpack_state(packed))
 
 
 def zeros_beside(inputs: Tensor, sizes: Tree) -> Tree:

@@ -38,6 +38,10 @@ class Oscillation(NamedTuple):
         """The state after the step."""
         return self.zz * z + self.zy * y + self.z, self.yz * z + self.yy * y + self.y
 
+    def only_where(self, condition: Tensor) -> Oscillation:
+        """The step where the condition (..., 1, 1) holds; elsewhere nothing changes."""
+        return Oscillation(*(ops.where(condition, x, one) for x, one in zip(self, REST, strict=True)))
+
 
 REST = Oscillation(1.0, 0.0, 0.0, 1.0, 0.0, 0.0)  # a step that changes nothing
 
@@ -184,26 +188,39 @@ class LinOSSCell(HoistingCell):
         steps = self.affine(force, times, constants)
         held = through if valid is None else held_inputs(through, first[2], valid, resets)
         if valid is not None:
-            counts = ops.expand_dims(valid, -1)
-            steps = Oscillation(*(ops.where(counts, x, one) for x, one in zip(steps, REST, strict=True)))
-        if resets is not None:
-            goes_on = ops.expand_dims(ops.cast(ops.logical_not(resets), force.dtype), -1)
-            zz, zy, yz, yy = (x * goes_on for x in steps[:4])
-            steps = Oscillation(zz, zy, yz, yy, steps.z, steps.y)
-        length = ops.shape(force)[0]
-        steps = Oscillation(
-            *(x if len(x.shape) > 1 else ops.broadcast_to(x, (length, 1, 1, self.units)) for x in steps)
-        )
-        total = ops.associative_scan(lambda first, then: then.after(first), steps)
-        return *total.of(*first[:2]), held
+            steps = steps.only_where(ops.expand_dims(valid, -1))
+        length, batch, *_ = ops.shape(force)
+        wide = length, 1 if resets is None else batch, 1, self.units  # what resets cut off differs between samples
+        zz, zy, yz, yy = (x if len(x.shape) > 1 and resets is None else ops.broadcast_to(x, wide) for x in steps[:4])
+        steps = Oscillation(zz, zy, yz, yy, steps.z, steps.y)
+        if resets is None:
+            total = ops.associative_scan(lambda first, then: then.after(first), steps)
+            return *total.of(*first[:2]), held
+        goes_on = ops.expand_dims(ops.logical_not(resets), -1)
+        total, goes_on = ops.associative_scan(after_resets, (steps, goes_on))
+        return *total.of(*(ops.where(goes_on, x, 0.0) for x in first[:2])), held
+
+
+Flagged = tuple[Any, Tensor]  # a step, and whether what was before it has any effect on what comes after
+
+
+def after_resets(first: Flagged, then: Flagged) -> Flagged:
+    """Both steps in one: `first`, unless a reset came after it, then the other.
+
+    What a reset cuts off is chosen away before the product: 0 times NaN would be NaN, also in the gradients.
+    """
+    (before, went_on), (after, goes_on) = first, then
+    return after.after(before.only_where(goes_on)), ops.logical_and(went_on, goes_on)
 
 
 def held_inputs(through: Tensor, first: Tensor, valid: Tensor, resets: Tensor | None) -> Tensor:
     """What the inputs add to the outputs (T, B, O): at a masked step, what they added at the step before."""
-    keep = ops.cast(ops.logical_not(valid if resets is None else ops.logical_or(valid, resets)), through.dtype)
+    keeps = ops.logical_not(valid if resets is None else ops.logical_or(valid, resets))
     added = ops.where(valid, through, ops.zeros_like(through))
-    keep, added = ops.associative_scan(lambda a, b: (a[0] * b[0], b[0] * a[1] + b[1]), (keep, added))
-    return keep * first + added
+    keeps, added = ops.associative_scan(
+        lambda a, b: (ops.logical_and(a[0], b[0]), ops.where(b[0], a[1], b[1])), (keeps, added)
+    )
+    return ops.where(keeps, first, added)
 
 
 class LinOSS(CellSequence):

@@ -93,8 +93,8 @@ class RNN(Layer):
     def check_arguments(
         self, sequences: Tensor, initial_state: Tree = None, mask: Any = None, timespans: Any = None, *_: Any, **__: Any
     ) -> None:
-        """Raises if an elapsed time is negative."""
-        check_elapsed(self, "timespans", timespans)
+        """Raises if an elapsed time is negative, except at masked steps."""
+        check_elapsed(self, "timespans", timespans, mask)
 
     def call(
         self,
@@ -121,7 +121,7 @@ class RNN(Layer):
             The outputs, or a pair of the outputs and the state where `return_state` is set.
 
         Raises:
-            ValueError: a shape does not fit, an elapsed time is negative, or the sequence is empty.
+            ValueError: a shape does not fit, an elapsed time that counts is negative, or the sequence is empty.
         """
         with training_mode(training):
             run = self.arranged(sequences, initial_state, mask, timespans, resets)
@@ -129,7 +129,7 @@ class RNN(Layer):
                 self.cell.check_step_size(run.times)
             outputs, state = self.run_cell(run)
         if self.stateful:
-            self.write_states(tree.map(ops.stop_gradient, state))
+            self.write_states(tree.map(self.to_keep, state))
         if not run.batched:
             outputs, state = outputs[0], tree.map(lambda x: x[0], state)
         return self.native_result(outputs, state) if self.return_state else outputs
@@ -170,7 +170,8 @@ class RNN(Layer):
         else:
             emitted, packed, constants = self.loop(run, self.cell_emits if self.return_sequences else None)
             emitted = emitted if self.return_sequences else cell.emit(packed)
-        return self.arranged_outputs(cell.readout(emitted, constants), run.valid), cell.unpack_state(packed)
+        outputs = self.arranged_outputs(cell.readout(emitted, constants), run.valid)
+        return cell.apart(outputs, cell.unpack_state(packed))
 
     def arranged_outputs(self, outputs: Tensor, valid: Tensor | None) -> Tensor:
         """Outputs of all steps, time first, as users want them; those of the last as they are."""
@@ -303,6 +304,11 @@ class RNN(Layer):
                 f"{inputs.shape[0]} samples. Call reset_state() before another batch size."
             )
         return checked_state(self.cell, tree.unflatten(tree.flatten(self.cell.state_size)[1], leaves), inputs)
+
+    def to_keep(self, state: Tensor) -> Tensor:
+        """A state for the next call, without gradient; a copy where the caller gets the same and could change it."""
+        state = ops.stop_gradient(state)
+        return ops.copy(state) if self.changes_in_place and self.return_state else state
 
     def write_states(self, state: Tree) -> None:
         """Keeps the state for the next call."""

@@ -13,13 +13,14 @@ Tensor = Any
 LONGEST_FLOAT16 = 65504.0
 
 
-def check_elapsed(layer: Any, name: str, value: Any) -> None:
+def check_elapsed(layer: Any, name: str, value: Any, mask: Any = None) -> None:
     """Raises if Python numbers or a NumPy array hold a time below 0, infinity or NaN; tensors are not looked into.
 
     Args:
         layer: whose call gets them: a compiler that traces it may hold arrays without values.
         name: the argument's name, for the message.
         value: what the user gave.
+        mask: what the user gave; times of steps that it leaves out may be anything.
 
     Raises:
         ValueError: they do, or the type of the layer would make infinity of one.
@@ -29,12 +30,21 @@ def check_elapsed(layer: Any, name: str, value: Any) -> None:
             raise no_elapsed_time(name, (), value)
         check_half(layer, name, value)
     elif isinstance(value, (list, tuple, np.ndarray, np.generic)) and not layer.is_traced(value):
-        times = np.asarray(value, np.float64)
+        times = counted(np.asarray(value, np.float64), mask)
         wrong = np.argwhere(~((times >= 0) & (times < math.inf)))
         if len(wrong):
             index = tuple(wrong[0].tolist())
             raise no_elapsed_time(name, index, times[index])
         check_half(layer, name, times.max(initial=0.0))
+
+
+def counted(times: np.ndarray, mask: Any) -> np.ndarray:
+    """Times (B, T), (B, T, 1) or (T,), with 0 where a mask (B, T) or (T,) on the host leaves a step out."""
+    if not isinstance(mask, (list, tuple, np.ndarray)):
+        return times
+    valid = np.asarray(mask)
+    valid = valid[..., None] if times.ndim == valid.ndim + 1 else valid
+    return np.where(valid, times, 0.0) if valid.shape == times.shape else times
 
 
 def no_elapsed_time(name: str, index: tuple[int, ...], value: float) -> ValueError:

@@ -8,6 +8,7 @@ from typing import Any
 from ncps.layers.containers import List
 from ncps.layers.layer import Shape, Tensor
 from ncps.models.model import Model
+from ncps.naming import nearest
 
 
 class Sequential(Model, List):
@@ -43,12 +44,23 @@ class Sequential(Model, List):
         training: bool | None = None,
         **options: Any,
     ) -> Tensor:
-        """Runs the layers in order."""
+        """Runs the layers in order.
+
+        Raises:
+            TypeError: no layer takes an option of this name.
+        """
+        accepted = [inspect.signature(layer.call).parameters for layer in self]
+        known = {"timespans", "mask", "training"}.union(*accepted)
+        for name in options:
+            if name not in known:
+                raise TypeError(
+                    f"Expected options that a layer of the model takes: {', '.join(sorted(known))}. Received: "
+                    f"{name}. {nearest(name, sorted(known))}"
+                )
         options |= {"timespans": timespans, "mask": mask, "training": training}
         given = {name: value for name, value in options.items() if value is not None}
-        for layer in self:
-            accepted = inspect.signature(layer.call).parameters
-            inputs = layer(inputs, **{name: value for name, value in given.items() if name in accepted})
+        for layer, own in zip(self, accepted, strict=True):
+            inputs = layer(inputs, **{name: value for name, value in given.items() if name in own})
         return inputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

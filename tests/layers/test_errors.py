@@ -486,3 +486,33 @@ def test_set_weights_takes_arrays_of_the_frameworks(backend):
     values = {"kernel": np.full((3, 2), 2.0), "bias": np.full(2, -1.0)}
     layer.set_weights([values[path] for path in layer.weight_paths()])
     assert to_numpy(layer(np.ones((1, 3), np.float32))).tolist() == [[5.0, 5.0]]
+
+
+@pytest.mark.parametrize("fill", [-3.0, np.nan, np.inf])
+def test_elapsed_times_of_masked_steps_may_be_anything(backend, fill):
+    """Such as np.diff of time stamps that are padded with zeros."""
+    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1]], bool)
+    times = np.full((2, 4), 0.5, np.float32)
+    padded = np.where(mask, times, fill)
+    layer = CfC(3, backbone_units=4, input_size=3)
+    wanted = to_numpy(layer(X, timespans=times, mask=mask))
+    for given in (padded, padded[..., None], padded.tolist()):
+        np.testing.assert_array_equal(to_numpy(layer(X, timespans=given, mask=mask)), wanted)
+    single = to_numpy(layer(X[0], timespans=padded[0], mask=mask[0]))
+    np.testing.assert_allclose(single, wanted[0], rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match=r"timespans\[1, 0\] = -1.0"):
+        layer(X, timespans=np.where([[0], [1]], -1.0, padded), mask=mask)
+    with pytest.raises(ValueError, match="at least 0"):
+        layer(X, timespans=padded)
+
+
+def test_options_that_no_layer_of_a_model_takes(backend):
+    if backend == "keras":
+        pytest.skip("Keras' own")
+    model = Sequential([CfC(3), Dense(1)])
+    wanted = to_numpy(model(X, timespans=0.1, training=False, resets=None))
+    with pytest.raises(TypeError, match=r"Received: timespan\. Did you mean 'timespans'"):
+        model(X, timespan=0.1)
+    np.testing.assert_array_equal(to_numpy(model(X, timespans=0.1)), wanted)
+    with pytest.raises(TypeError, match="timespan"):
+        Dense(1)(X[:, 0], timespan=0.1)

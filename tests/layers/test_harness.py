@@ -161,7 +161,9 @@ LAYERS = {
     "sequential_ltc": Spec(lambda **o: Sequential([Dense(3), LTC(auto(), return_sequences=True), Dense(1)])),
     "ltc": Spec(lambda **o: LTC(3, return_sequences=True, unfolds=2, **o)),
     "ltc_wired": Spec(lambda **o: LTC(auto(), unfolds=2, **o)),
-    "ltc_implicit": Spec(lambda **o: LTC(Random(4, 1, 0.5, 4), implicit_param_constraints=True, unfolds=2, **o)),
+    "ltc_implicit": Spec(
+        lambda **o: LTC(Random(4, 1, 0.5, 4), output_mapping=None, implicit_param_constraints=True, unfolds=2, **o)
+    ),
     "cfc": Spec(lambda **o: CfC(3, return_sequences=True, backbone_units=5, **o)),
     "cfc_pure": Spec(lambda **o: CfC(3, mode="pure", backbone_units=5, backbone_layers=2, **o)),
     "cfc_no_gate": Spec(lambda **o: CfC(3, mode="no_gate", backbone_layers=0, **o)),
@@ -499,6 +501,37 @@ def test_a_stream_is_its_sequence_step_by_step(name, backend):
     wanted = np.where(reset[:, None], ops.convert_to_numpy(fresh), ops.convert_to_numpy(kept))
     np.testing.assert_allclose(ops.convert_to_numpy(output), wanted, rtol=0, atol=1e-6)
     assert np.abs(ops.convert_to_numpy(fresh) - ops.convert_to_numpy(kept)).max() > 1e-4
+
+
+@pytest.mark.parametrize("name", RNNS)
+def test_changing_an_output_in_place_leaves_the_state_alone(name, backend):
+    """Of a step, of the last step of a series, and between the calls of a stateful layer."""
+    layer, x = made(name), inputs_of(LAYERS[name])
+    if not isinstance(layer, RNN) or not layer.changes_in_place:
+        pytest.skip("a model of layers, or a framework whose tensors do not change")
+    options = {"return_sequences": False, "return_state": True, "stateful": True}
+    stateful = type(layer).from_config(layer.get_config() | options)
+    output, *states = tree.flatten(stateful(x))[0]
+    kept = [stateful.read_state(each) for each in stateful.state_names()]
+    step, after = layer.step(x[:, 0], None)
+    wanted = to_numpy([tree.flatten(after)[0], states, kept])
+    changed_in_place(step)
+    changed_in_place(output)
+    assert_equal([tree.flatten(after)[0], states], wanted[:2])
+    for each in states:
+        changed_in_place(each)
+    assert_equal([[stateful.read_state(each) for each in stateful.state_names()]], wanted[2:])
+
+
+def assert_equal(tensors, wanted):
+    for tensor, array in zip(tree.flatten(tensors)[0], tree.flatten(wanted)[0], strict=True):
+        np.testing.assert_array_equal(to_numpy(tensor), array)
+
+
+def changed_in_place(x):
+    """Adds 1 to a tensor, where its framework lets anyone do so."""
+    x = x.detach() if hasattr(x, "detach") else x
+    x += 1.0
 
 
 def test_a_users_cell_gets_elapsed_times_that_fit_its_states(backend):

@@ -437,6 +437,29 @@ def test_the_parallel_layer_is_the_sequential_one(backend, discretization, long_
     np.testing.assert_allclose(got / scale, wanted / scale, rtol=0, atol=1e-4)
 
 
+def test_a_reset_ends_nan(backend):
+    """Whether it came from the inputs or the initial state, also at a masked step; neither do gradients get any."""
+    start = np.full((B, 12), np.nan, np.float32)
+    mask, resets = MASKS["holes"], np.zeros((B, T), bool)
+    resets[:, [0, 4]] = True
+    x = X.copy()
+    x[:, 2] = np.nan
+    layers = {}
+    for parallel in (True, False):
+        ncps.set_seed(0)
+        layers[parallel] = LinOSS(3, return_sequences=True, return_state=True, parallel=parallel, input_size=F)
+    for options in ({}, {"mask": mask, "timespans": TIMES}):
+        wanted = run(layers[False], x, start, resets=resets, **options)
+        assert np.isfinite(wanted[0][:, 4:]).all()
+        assert np.isfinite(wanted[1]).all()
+        assert np.isnan(wanted[0][0, 2]).all()
+        close(run(layers[True], x, start, resets=resets, **options), wanted)
+    if can_train(backend):
+        for layer in layers.values():
+            _, _, gradients = value_and_gradients(layer, lambda layer: (ops.sum(layer(X, start, resets=resets)[0]), ()))
+            assert all(np.isfinite(gradient).all() and gradient.any() for gradient in gradients.values())
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_steps_train(backend):
     if backend not in ("torch", "jax", "tensorflow"):

@@ -10,7 +10,7 @@ from ncps import tree
 from ncps.ops.activations import sigmoid
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
-from ncps.ops.creation import Tensor, convert_to_tensor, zeros_like
+from ncps.ops.creation import Tensor, convert_to_tensor, copy, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.reductions import sum
 from ncps.ops.sequences.synapses import sigmoid_gradient, sparse_matrices
@@ -220,7 +220,7 @@ class LTCRun:
 
         v, kept = scan(step, self.initial, self.xs)
         motors, kept = kept if keep else (kept, None)
-        motors = swapaxes(motors if self.every else v[: self.motors], -1, -2)
+        motors = swapaxes(motors if self.every else copy(v[: self.motors]), -1, -2)  # no view of the last potentials
         return mapping(self.weights.output_w, self.weights.output_b, motors), transpose(v), (motors, kept)
 
     def unfolded(self, v: Tensor, drive: Tensor, delta: Tensor | None) -> tuple[Tensor, list[Any]]:

@@ -32,7 +32,7 @@ class Arrays:
         sample_weight: (samples,) or (samples, T), or None.
         batch_size: rows of a batch; the last may have fewer.
         shuffle: whether every pass goes through the rows in a new order, which `ncps.set_seed` makes repeatable.
-        class_weight: factor of each class, for targets that are numbers of classes or one-hot.
+        class_weight: factor of each class, for targets that are numbers of classes or one-hot, see `class_weights`.
 
     Raises:
         ValueError: the lengths differ, or there are no rows.
@@ -49,7 +49,7 @@ class Arrays:
     ) -> None:
         self.data = Batch(*(tree.map(rows, part) for part in (x, y, sample_weight)))
         self.length = check_lengths(self.data)
-        if class_weight is not None:
+        if class_weight:
             self.data = self.data._replace(sample_weight=class_weights(self.data.y, class_weight, self.data[2]))
         self.batch_size = 32 if batch_size is None else check_batch_size(batch_size)
         self.passes = itertools.count() if shuffle else None
@@ -144,7 +144,7 @@ class Batches:
             )
         batch = Batch(*(tree.map(array_of, part) for part in parts))
         check_lengths(batch)
-        if self.class_weight is not None:
+        if self.class_weight:
             batch = batch._replace(sample_weight=class_weights(batch.y, self.class_weight, batch.sample_weight))
         return batch
 
@@ -255,24 +255,64 @@ def check_batch_size(size: Any) -> int:
 
 
 def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = None) -> np.ndarray:
-    """The weight of each target's class, times the sample's own.
+    """The weight of each target's class, times the sample's own; classes without a weight have 1.
+
+    A last axis of length 1 is dropped. What is left are classes (B,), classes of each step (B, T), one-hot targets
+    (B, C), or one-hot targets of each step (B, T, C).
+
+    Of two axes, rows that are not negative and sum to 1 are one-hot, or shares of which the largest counts, if there is
+    a column for each class that has a weight; for integers there may be no others, since (B, T) with a single 1 in each
+    row looks the same. Where this is ambiguous still, because T is the number of classes, targets are read as one-hot,
+    as Keras reads all of two axes: (B, T, 1) are classes of each step whatever they hold.
+
+    Args:
+        y: the targets, one array.
+        weights: factor of each class.
+        sample_weight: (B,) or (B, T), or None.
+
+    Returns:
+        Weights (B,), or (B, T) of targets for each step.
 
     Raises:
         ValueError: the targets are no classes.
+
+    Example:
+        >>> class_weights(np.array([[0, 1, 1], [1, 0, 0]]), {0: 1.0, 1: 10.0})
+        array([[ 1., 10., 10.],
+               [10.,  1.,  1.]], dtype=float32)
+        >>> class_weights(np.eye(2), {0: 1.0, 1: 10.0})
+        array([ 1., 10.], dtype=float32)
     """
-    if not isinstance(y, np.ndarray) or not (y.ndim == 1 or (y.ndim >= 2 and y.dtype.kind in "iub") or y.ndim == 2):
+    classes = classes_of(y, 1 + max(weights, default=0)) if isinstance(y, np.ndarray) else None
+    if classes is None:
         raise ValueError(
-            "Expected one array of classes or one-hot targets where class_weight is given. Received: "
-            f"{type(y).__name__} of shape {np.shape(y) if isinstance(y, np.ndarray) else 'none'}. Give sample_weight "
-            "in its place."
+            "Expected one array of classes (B,) or (B, T), or one-hot targets (B, C) or (B, T, C), where class_weight "
+            f"is given. Received: {type(y).__name__} of shape {np.shape(y) if isinstance(y, np.ndarray) else 'none'}"
+            f"{f', {y.dtype}' if isinstance(y, np.ndarray) else ''}. Give sample_weight in its place."
         )
-    if y.ndim >= 2:
-        y = y[..., 0] if y.shape[-1] == 1 else y.argmax(-1)
-    table = np.ones(max([*weights, int(y.max())]) + 1, np.float32)
-    for number, weight in weights.items():
-        table[number] = weight
-    factors = table[y.astype(np.int64)]
-    return factors if sample_weight is None else factors * np.asarray(sample_weight, np.float32)
+    numbers, places = np.unique(classes, return_inverse=True)
+    factors = np.array([weights.get(int(number), 1.0) for number in numbers], np.float32)[places].reshape(classes.shape)
+    if sample_weight is None:
+        return factors
+    own = np.asarray(sample_weight, np.float32)
+    rank = max(factors.ndim, own.ndim)  # what holds for a sample holds for all of its steps
+    factors, own = (array.reshape(array.shape + (1,) * (rank - array.ndim)) for array in (factors, own))
+    return factors * own
+
+
+def classes_of(y: np.ndarray, count: int) -> np.ndarray | None:
+    """The classes in targets by the rule of `class_weights`, of which `count` have a weight; None if they are none."""
+    if y.dtype.kind not in "biuf":
+        return None
+    exact = y.dtype.kind != "f"
+    if y.ndim > 1 and y.shape[-1] == 1:
+        y = y[..., 0]
+    elif y.ndim in (2, 3):
+        covered = y.shape[-1] == count or (y.shape[-1] > count and (y.ndim == 3 or not exact))
+        if covered and bool((y >= 0).all()) and np.allclose(y.sum(-1, dtype=np.float64), 1, atol=1e-3):
+            return y.argmax(-1)
+    whole = exact or bool((y == np.round(y)).all())
+    return y.astype(np.int64) if whole and y.ndim in (1, 2) else None
 
 
 def call_arguments(call: Callable[..., Any], x: Tree) -> tuple[tuple[Any, ...], dict[str, Any]]:

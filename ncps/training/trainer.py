@@ -136,7 +136,9 @@ class Trainer:
             validation_split: this share of the samples, the last ones, is for validation.
             validation_data: ``(x, y)``, ``(x, y, sample_weight)``, or what gives batches.
             shuffle: whether each epoch goes through arrays in a new order.
-            class_weight: factor of each class.
+            class_weight: factor of each class, for targets that are classes (B,), classes of each step (B, T) or
+                (B, T, 1), or one-hot (B, C) or (B, T, C). Integers (B, T) with a single 1 in each row are one-hot if T
+                is the number of classes in `class_weight`, else classes of each step.
             sample_weight: factor of each sample (B,), or of each time step (B, T).
             initial_epoch: the number of the first epoch, for those who go on.
             steps_per_epoch: batches of an epoch.

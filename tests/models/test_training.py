@@ -11,6 +11,7 @@ import ncps
 from ncps import losses, metrics, optimizers
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.layers import Dense
+from ncps.training import data
 
 REFERENCE = "torch"  # which the others are held against
 needs_reference = pytest.mark.skipif(REFERENCE not in NCPSBackend.available_backends(), reason="not installed")
@@ -219,10 +220,10 @@ def sources():
 
 
 def loader():
-    data = pytest.importorskip("torch.utils.data")
+    torch_data = pytest.importorskip("torch.utils.data")
     import torch
 
-    return data.DataLoader(data.TensorDataset(torch.tensor(SERIES), torch.tensor(TARGETS)), batch_size=8)
+    return torch_data.DataLoader(torch_data.TensorDataset(torch.tensor(SERIES), torch.tensor(TARGETS)), batch_size=8)
 
 
 def dataset():
@@ -241,6 +242,46 @@ def test_batches_come_from_anything_that_gives_them(trains, kind):
         model = compiled(plain, "sgd")
         results.append(model.fit(*args, epochs=2, verbose=0, **options).history["loss"])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-6)
+
+
+# ---- weights of classes
+
+BINARY_STEPS = np.array([[0, 1, 1], [1, 0, 0]])
+WEIGHTED_STEPS = [[1, 10, 10], [10, 1, 1]]
+TARGETS_OF_CLASSES = {
+    "classes": ([0, 1, 2, 1, -1], [1, 10, 1, 10, 1]),  # those without a weight have 1
+    "column": ([[0], [1]], [1, 10]),
+    "steps": (BINARY_STEPS, WEIGHTED_STEPS),
+    "real steps": (BINARY_STEPS.astype("float32"), WEIGHTED_STEPS),
+    "column of steps": (np.eye(2)[..., None], [[10, 1], [1, 10]]),
+    "one event in each": (np.eye(3, dtype=int), [[10, 1, 1], [1, 10, 1], [1, 1, 10]]),
+    "one-hot": (np.eye(2, dtype=int)[[0, 1, 1]], [1, 10, 10]),
+    "real one-hot of more classes": (np.eye(3), [1, 10, 1]),
+    "shares": ([[0.2, 0.8], [0.9, 0.1]], [10, 1]),
+    "one-hot steps": (np.eye(3, dtype=int)[BINARY_STEPS], WEIGHTED_STEPS),
+    "real one-hot steps": (np.eye(2)[BINARY_STEPS], WEIGHTED_STEPS),
+}
+
+
+@pytest.mark.parametrize("kind", list(TARGETS_OF_CLASSES))
+def test_weights_of_classes_reach_each_sample_or_step(kind):
+    y, wanted = TARGETS_OF_CLASSES[kind]
+    np.testing.assert_array_equal(data.class_weights(np.array(y), {0: 1.0, 1: 10.0}), wanted)
+
+
+def test_weights_of_classes_multiply_those_of_samples_and_steps():
+    weigh = functools.partial(data.class_weights, weights={0: 1.0, 1: 10.0})
+    samples, steps = np.array([2, 3]), np.array([[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(weigh(np.array([0, 1]), sample_weight=samples), [2, 30])
+    np.testing.assert_array_equal(weigh(np.array([0, 1]), sample_weight=steps), [[1, 2, 3], [40, 50, 60]])
+    np.testing.assert_array_equal(weigh(BINARY_STEPS, sample_weight=samples), [[2, 20, 20], [30, 3, 3]])
+    np.testing.assert_array_equal(weigh(BINARY_STEPS, sample_weight=steps), [[1, 20, 30], [40, 5, 6]])
+
+
+@pytest.mark.parametrize("y", [[0.5, 1.0], [[0.3, 0.3]], ["a", "b"], np.ones((2, 2, 2), int)], ids=repr)
+def test_targets_that_are_no_classes_are_told(y):
+    with pytest.raises(ValueError, match=r"one-hot.* Received: ndarray of shape .*Give sample_weight"):
+        data.class_weights(np.array(y), {0: 1.0, 1: 10.0})
 
 
 # ---- a loss that is not finite

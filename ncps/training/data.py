@@ -22,6 +22,10 @@ class Batch(NamedTuple):
     y: Tree = None
     sample_weight: Any = None
 
+    def part(self, chosen: Any) -> Batch:
+        """These of the samples."""
+        return Batch(*(tree.map(lambda array: array[chosen], part) for part in self))
+
 
 class Arrays:
     """Batches of rows of arrays.
@@ -65,29 +69,7 @@ class Arrays:
             order = generator_for(next(self.passes), "order of the samples").permutation(self.length)
         for start in range(0, self.length, self.batch_size):
             chosen = slice(start, start + self.batch_size)
-            index = chosen if order is None else order[chosen]
-            yield Batch(*(tree.map(lambda array: array[index], part) for part in self.data))  # noqa: B023 - used at once
-
-    def split(self, share: float) -> tuple[Arrays, Arrays]:
-        """All but the last rows, and this share of them at the end, as Keras does it: before any shuffling.
-
-        Raises:
-            ValueError: one of the two would be empty.
-        """
-        first = int(self.length * (1 - share))
-        if not 0 < first < self.length:
-            raise ValueError(
-                f"Expected a validation_split that leaves samples for both. Received: validation_split={share!r} of "
-                f"{self.length} samples. Give a share between 0 and 1 of more samples, or validation_data."
-            )
-        parts = [
-            Batch(*(tree.map(lambda array: array[chosen], part) for part in self.data))  # noqa: B023 - used at once
-            for chosen in (slice(first), slice(first, None))
-        ]
-        return (
-            Arrays(*parts[0], batch_size=self.batch_size, shuffle=self.passes is not None),
-            Arrays(*parts[1], batch_size=self.batch_size),
-        )
+            yield self.data.part(chosen if order is None else order[chosen])
 
 
 class Batches:
@@ -195,6 +177,28 @@ class Repeated:
     def __iter__(self) -> Iterator[Batch]:
         while True:
             yield from self.batches
+
+
+def split(x: Tree, y: Tree, sample_weight: Any, share: float) -> tuple[Batch, Batch]:
+    """All samples but the last, and this share of them at the end, as Keras does it: before any shuffling.
+
+    Raises:
+        ValueError: these are batches, of which nobody knows the number, or one of the two would be empty.
+    """
+    if not tree.is_arrays(x):
+        raise ValueError(
+            f"Expected arrays where validation_split is given. Received: {type(x).__qualname__}. Give arrays, or "
+            "validation_data."
+        )
+    data = Batch(*(tree.map(rows, part) for part in (x, y, sample_weight)))
+    length = check_lengths(data)
+    first = int(length * (1 - share))
+    if not 0 < first < length:
+        raise ValueError(
+            f"Expected a validation_split that leaves samples for both. Received: validation_split={share!r} of "
+            f"{length} samples. Give a share between 0 and 1 of more samples, or validation_data."
+        )
+    return data.part(slice(first)), data.part(slice(first, None))
 
 
 def rows(value: Any) -> np.ndarray:

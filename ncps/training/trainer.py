@@ -9,7 +9,7 @@ from typing import Any
 
 from ncps import optimizers, saving
 from ncps.callbacks import CallbackList, History
-from ncps.training.data import Arrays, Batch, Batches, batches_of
+from ncps.training.data import Arrays, Batch, Batches, batches_of, split
 from ncps.training.measures import Measures
 from ncps.training.session import Session, silent
 
@@ -156,12 +156,12 @@ class Trainer:
             ValueError: there is no data, its parts are of different length, or shapes do not fit.
         """
         session = self.compiled_session()
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
         data = batches_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
         held_out = None
         if validation_data is not None:
             held_out = validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
-        elif validation_split:
-            data, held_out = split(data, validation_split)
         session.history, session.stop = History(), False
         params = {"verbose": verbose, "epochs": epochs, "steps": data.steps}
         chain = CallbackList([*(callbacks or ()), session.history], self, params)
@@ -364,17 +364,6 @@ def validation_batches(data: Any, batch_size: int | None, steps: int | None) -> 
         x, y, sample_weight = (*data, None, None)[:3]
         return batches_of(x, y, sample_weight, batch_size, steps=steps)
     return batches_of(data, steps=steps)
-
-
-def split(data: Arrays | Batches, share: float) -> tuple[Arrays, Arrays]:
-    """The first and the last samples.
-
-    Raises:
-        ValueError: these are batches, of which nobody knows the number.
-    """
-    if not isinstance(data, Arrays):
-        raise ValueError("Expected arrays where validation_split is given. Received: batches. Give validation_data.")
-    return data.split(share)
 
 
 def flat(results: Mapping[str, float]) -> Any:

@@ -146,8 +146,8 @@ def history_of(case, backend, **more):
     make, x, y, compiling, fitting = CASES[case]
     with backend_scope(backend):
         model = compiled(make, optimizers.SGD(0.05), **compiling)
-        validation = {"validation_split": 0.25} if "class_weight" not in fitting else {}
-        fitting = {"epochs": 2, "batch_size": 6, "shuffle": False, "verbose": 0, **validation, **fitting, **more}
+        options = {"epochs": 2, "batch_size": 6, "shuffle": False, "verbose": 0, "validation_split": 0.25}
+        fitting = {**options, **fitting, **more}
         return model, model.fit(x, y, **fitting).history
 
 

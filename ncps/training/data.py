@@ -77,20 +77,25 @@ class Batches:
 
     Args:
         batches: gives ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
-        steps: number of batches of a pass; None for all. A generator goes on where the last pass ended.
+        steps: number of batches of a pass; None for all. At their end they begin again, except a generator.
         class_weight: factor of each class.
+        goes_on: whether a pass of so many steps begins where the last one ended, and not with the first batch; a
+            generator does in any case.
 
     Raises:
         ValueError: a pass finds no batch, or fewer than `steps`.
     """
 
     def __init__(
-        self, batches: Iterable[Any], steps: int | None = None, class_weight: Mapping[int, float] | None = None
+        self,
+        batches: Iterable[Any],
+        steps: int | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        goes_on: bool = False,
     ) -> None:
-        self.batches, self.class_weight = batches, class_weight
-        self.given = steps
+        self.batches, self.given, self.class_weight = batches, steps, class_weight
+        self.goes_on = goes_on and steps is not None
         self.rest: Iterator[Any] | None = None
-        self.once = iter(batches) is batches  # a generator cannot begin again
 
     @property
     def steps(self) -> int | None:
@@ -98,12 +103,12 @@ class Batches:
         return self.given or (len(self.batches) if isinstance(self.batches, Sized) else None)
 
     def __iter__(self) -> Iterator[Batch]:
-        count = 0
-        if self.rest is None or not self.given:
+        once, count = isinstance(self.batches, Iterator), 0
+        if self.rest is None or not self.goes_on:
             self.rest = iter(self.batches)
         while self.given is None or count < self.given:
             found = next(self.rest, END)
-            if found is END and not self.once and self.given and count == 0:  # the pass before used up the last
+            if found is END and self.given and not once:
                 self.rest = iter(self.batches)
                 found = next(self.rest, END)
             if found is END:
@@ -111,10 +116,13 @@ class Batches:
             count += 1
             yield self.batch(found)
         if count == 0 or (self.given and count < self.given):
-            raise ValueError(
-                f"Expected {self.given or 'at least one'} batches from the data. Received: {count}. A generator can be "
-                "passed through once: give steps_per_epoch, or an iterable that can begin again."
-            )
+            wanted, way_out = self.given or "at least one", "Look at what selected or loaded the data."
+            if once:
+                way_out = (
+                    "A generator can be passed through once: give steps for which it has enough batches in all epochs, "
+                    "or an iterable that can begin again."
+                )
+            raise ValueError(f"Expected {wanted} batches from the data. Received: {count}. {way_out}")
 
     def batch(self, found: Any) -> Batch:
         """The batch in what the iterable gave."""
@@ -142,8 +150,9 @@ def batches_of(
     shuffle: bool = False,
     steps: int | None = None,
     class_weight: Mapping[int, float] | None = None,
+    goes_on: bool = False,
 ) -> Arrays | Batches:
-    """The batches of what a user gives to `fit`.
+    """The batches of what a user gives to `fit`: see `Arrays` and `Batches`.
 
     Raises:
         TypeError: `x` holds no data.
@@ -151,7 +160,7 @@ def batches_of(
     """
     if tree.is_arrays(x):
         data = Arrays(x, y, sample_weight, batch_size, shuffle, class_weight)
-        return data if steps is None else Batches(Repeated(data), steps)
+        return data if steps is None else Batches(data, steps, goes_on=goes_on)
     numbers = isinstance(x, (tuple, list)) and (
         y is not None or not any(isinstance(part, (tuple, list, Mapping)) for part in x)
     )
@@ -165,18 +174,7 @@ def batches_of(
             "Expected y and sample_weight inside of the batches that x gives. Received: both apart. Let it give (x, "
             "y) or (x, y, sample_weight)."
         )
-    return Batches(x, steps, class_weight)
-
-
-class Repeated:
-    """Passes through the same batches without end."""
-
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            yield from self.batches
+    return Batches(x, steps, class_weight, goes_on)
 
 
 def split(x: Tree, y: Tree, sample_weight: Any, share: float) -> tuple[Batch, Batch]:

@@ -141,8 +141,9 @@ class Trainer:
                 is the number of classes in `class_weight`, else classes of each step.
             sample_weight: factor of each sample (B,), or of each time step (B, T).
             initial_epoch: the number of the first epoch, for those who go on.
-            steps_per_epoch: batches of an epoch.
-            validation_steps: batches of a validation.
+            steps_per_epoch: batches of an epoch. The next one goes on where it ended, and the data begin again at their
+                end; a generator must have enough for all epochs.
+            validation_steps: batches of a validation: the first ones, each time the same; those of a generator go on.
             validation_batch_size: samples of its batches.
             validation_freq: epochs from one validation to the next.
 
@@ -158,7 +159,7 @@ class Trainer:
         session = self.compiled_session()
         if validation_split and validation_data is None:
             (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
-        data = batches_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
+        data = batches_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight, goes_on=True)
         held_out = None
         if validation_data is not None:
             held_out = validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)

@@ -244,6 +244,47 @@ def test_batches_come_from_anything_that_gives_them(trains, kind):
     np.testing.assert_allclose(results[1], results[0], rtol=1e-6)
 
 
+ROWS = np.arange(8)[:, None]
+SOURCES = {
+    "arrays": lambda: (ROWS, {"batch_size": 2}),
+    "list": lambda: ([(rows,) for rows in ROWS.reshape(4, 2, 1)], {}),
+    "generator": lambda: (((rows,) for rows in ROWS.reshape(4, 2, 1)), {}),
+}
+
+
+def passes(kind, count, **options):
+    """The numbers of the batches in so many passes."""
+    x, own = SOURCES[kind]()
+    batches = data.batches_of(x, **own, **options)
+    return [[int(batch.x[0, 0]) // 2 for batch in batches] for _ in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["arrays", "list"])
+def test_every_validation_sees_the_first_batches_and_training_goes_on(kind):
+    assert passes(kind, 3, steps=3) == [[0, 1, 2]] * 3
+    assert passes(kind, 3, steps=3, goes_on=True) == [[0, 1, 2], [3, 0, 1], [2, 3, 0]]
+    assert passes(kind, 2, goes_on=True) == [[0, 1, 2, 3]] * 2
+
+
+def test_a_generator_goes_on_until_it_is_exhausted():
+    assert passes("generator", 2, steps=2) == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match=r"Expected 3 batches .* Received: 1\. A generator .* begin again"):
+        passes("generator", 2, steps=3, goes_on=True)
+    with pytest.raises(ValueError, match=r"Expected 3 batches .* Received: 0\. Look at"):
+        list(data.Batches([], steps=3))
+
+
+def test_steps_of_a_loader_of_four_batches_and_of_a_split(trains):
+    if trains == "keras":
+        pytest.skip("Keras trains itself")
+    model, batches = compiled(plain, "sgd"), [(SERIES[i : i + 6], TARGETS[i : i + 6]) for i in range(0, 24, 6)]
+    options = {"epochs": 3, "verbose": 0}
+    steps = {"steps_per_epoch": 3, "validation_data": batches, "validation_steps": 3}
+    assert np.isfinite(model.fit(batches, **options, **steps).history["val_loss"]).all()
+    history = model.fit(SERIES, TARGETS, validation_split=0.25, steps_per_epoch=2, **options).history
+    assert history["val_loss"][-1] == pytest.approx(model.evaluate(SERIES[18:], TARGETS[18:], verbose=0), rel=1e-5)
+
+
 # ---- weights of classes
 
 BINARY_STEPS = np.array([[0, 1, 1], [1, 0, 0]])

@@ -100,7 +100,12 @@ class Batches:
     @property
     def steps(self) -> int | None:
         """Number of batches, None if it will show."""
-        return self.given or (len(self.batches) if isinstance(self.batches, Sized) else None)
+        if self.given or not isinstance(self.batches, Sized):
+            return self.given
+        try:
+            return len(self.batches)
+        except TypeError:  # what a Dataset or a DataLoader says where nobody knows
+            return None
 
     def __iter__(self) -> Iterator[Batch]:
         once, count = isinstance(self.batches, Iterator), 0

@@ -274,6 +274,16 @@ def test_a_generator_goes_on_until_it_is_exhausted():
         list(data.Batches([], steps=3))
 
 
+def test_a_loader_need_not_know_its_length():
+    class Loader(list):
+        def __len__(self):
+            raise TypeError("The dataset length is unknown.")
+
+    batches = data.Batches(Loader([(ROWS,)]))
+    assert batches.steps is None
+    assert sum(1 for _ in batches) == 1
+
+
 def test_steps_of_a_loader_of_four_batches_and_of_a_split(trains):
     if trains == "keras":
         pytest.skip("Keras trains itself")

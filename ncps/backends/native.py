@@ -9,6 +9,7 @@ A native base makes a layer the framework's own module; it provides
 - ``make_state(tensor)``, ``read_state(name)``, ``write_state(name, tensor)``: what a stateful layer keeps between its
   calls, neither trained nor saved; ``makes_states_at_build()``: whether it must be made while the layer is built;
 - ``native_result(outputs, state)`` and ``native_state(state)``: how layers return states, and cells their first one;
+- ``changes_in_place``: whether users can change a tensor in place, so that results must not share memory;
 - ``native_attributes()``, ``native_weights()``, ``is_weight(value)``, ``write_weight(variable, value)``;
 - ``native_training()``: the framework's own mode; ``is_traced(x)``: whether a compiler runs that hides the values of x;
 - ``build_shape()``: the shape of the inputs that the layer was built for, None before;
@@ -31,6 +32,8 @@ from ncps import ops
 
 class NativeLayer:
     """The hooks of a native base, as they are where the framework has no view of its own."""
+
+    changes_in_place = False
 
     if TYPE_CHECKING:  # what the layer adds, see ncps/layers/layer.py
         anchor_weight: Callable[[], Any]

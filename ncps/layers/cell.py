@@ -88,7 +88,13 @@ class Cell(Layer):
 
     def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
         """`call` with arguments that were checked: the timespan a scalar tensor or (B, 1)."""
-        return self.call(inputs, states, timespan=timespan)
+        return self.apart(*self.call(inputs, states, timespan=timespan))
+
+    def apart(self, output: Tensor, states: Tree) -> tuple[Tensor, Tree]:
+        """Both; an output that is part of the state is copied, so that changing it in place leaves the state alone."""
+        if self.changes_in_place and any(output is leaf for leaf in tree.flatten(states)[0]):
+            output = ops.copy(output)
+        return output, states
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """What every step uses, computed once for a sequence: weights, in the form in which the steps use them.
@@ -283,10 +289,10 @@ class HoistingCell(Cell):
             time = timespan if len(timespan.shape) == 0 else timespan[None]
             result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
             if result is not None:
-                return result
+                return self.apart(*result)
         constants = self.constants_of_step(timespan)
         packed = self.step(self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants)
-        return self.readout(self.emit(packed), constants), self.unpack_state(packed)
+        return self.apart(self.readout(self.emit(packed), constants), self.unpack_state(packed))
 
 
 def zeros_beside(inputs: Tensor, sizes: Tree) -> Tree:

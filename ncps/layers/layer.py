@@ -72,6 +72,7 @@ class Layer(metaclass=LayerMeta):
         read_state: Callable[[str], Any]
         write_state: Callable[[str, Any], None]
         capturable: Callable[[Any], Any]
+        changes_in_place: bool
         native_attributes: Callable[[], Iterable[tuple[str, Any]]]
         native_config: Callable[[], dict[str, Any]]
         native_dtype: Callable[[], str]

@@ -129,7 +129,7 @@ class RNN(Layer):
                 self.cell.check_step_size(run.times)
             outputs, state = self.run_cell(run)
         if self.stateful:
-            self.write_states(tree.map(ops.stop_gradient, state))
+            self.write_states(tree.map(self.to_keep, state))
         if not run.batched:
             outputs, state = outputs[0], tree.map(lambda x: x[0], state)
         return self.native_result(outputs, state) if self.return_state else outputs
@@ -158,7 +158,7 @@ class RNN(Layer):
         if cell.sequence_op is not None and is_offered(cell.sequence_op, run.inputs):
             whole = cell.whole_sequence(run.inputs, run.state, run.times, run.valid, run.resets, self.return_sequences)
             if whole is not None:
-                return self.arranged_outputs(whole[0], run.valid), whole[1]
+                return cell.apart(self.arranged_outputs(whole[0], run.valid), whole[1])
         if cell.parallel and isinstance(run.inputs.shape[0], int):  # some compilers know the length by name only
             constants = cell.constants(None)
             first = cell.pack_state(run.state, run.inputs[0])
@@ -170,7 +170,8 @@ class RNN(Layer):
         else:
             emitted, packed, constants = self.loop(run, self.cell_emits if self.return_sequences else None)
             emitted = emitted if self.return_sequences else cell.emit(packed)
-        return self.arranged_outputs(cell.readout(emitted, constants), run.valid), cell.unpack_state(packed)
+        outputs = self.arranged_outputs(cell.readout(emitted, constants), run.valid)
+        return cell.apart(outputs, cell.unpack_state(packed))
 
     def arranged_outputs(self, outputs: Tensor, valid: Tensor | None) -> Tensor:
         """Outputs of all steps, time first, as users want them; those of the last as they are."""
@@ -303,6 +304,11 @@ class RNN(Layer):
                 f"{inputs.shape[0]} samples. Call reset_state() before another batch size."
             )
         return checked_state(self.cell, tree.unflatten(tree.flatten(self.cell.state_size)[1], leaves), inputs)
+
+    def to_keep(self, state: Tensor) -> Tensor:
+        """A state for the next call, without gradient; a copy where the caller gets the same and could change it."""
+        state = ops.stop_gradient(state)
+        return ops.copy(state) if self.changes_in_place and self.return_state else state
 
     def write_states(self, state: Tree) -> None:
         """Keeps the state for the next call."""

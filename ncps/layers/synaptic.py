@@ -242,7 +242,8 @@ class SynapticCell(WiredCell, ODECell):
     def readout(self, emitted: Tensor, constants: Tree) -> Tensor:
         """The motor neurons through the output mapping: (..., B, output_size)."""
         _, mapping = constants[-1]
-        return apply_mapping(mapping, ops.swapaxes(emitted, -1, -2))
+        outputs = ops.swapaxes(emitted, -1, -2)
+        return apply_mapping(mapping, outputs) if mapping else ops.copy(outputs)  # no view of the state
 
 
 def apply_mapping(weights: list[Tensor], x: Tensor) -> Tensor:

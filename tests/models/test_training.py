@@ -8,7 +8,7 @@ import pytest
 from small_models import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, plain, sequential
 
 import ncps
-from ncps import losses, metrics, optimizers
+from ncps import callbacks, losses, metrics, optimizers
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.layers import Dense
 from ncps.training import data
@@ -179,6 +179,35 @@ def test_epochs_go_through_the_samples_in_an_order_that_the_seed_repeats(trains)
     first, second = (history_of("plain", trains, shuffle=True)[1]["loss"] for _ in range(2))
     assert first == second
     assert first != history_of("plain", trains)[1]["loss"]
+
+
+def test_every_fit_draws_new_orders_and_a_resumed_one_those_of_the_uninterrupted(trains, tmp_path):
+    if trains == "keras":
+        pytest.skip("Keras shuffles")
+    options = {"batch_size": 6, "verbose": 0}
+    still = compiled(plain, optimizers.SGD(0.0))
+    orders = [still.fit(SERIES, TARGETS, **options, callbacks=[FirstLoss()]).history["first"][0] for _ in range(3)]
+    assert len(set(orders)) == 3
+    wanted = compiled(plain, optimizers.Adam(0.01)).fit(SERIES, TARGETS, epochs=4, **options).history["loss"]
+    model = compiled(plain, optimizers.Adam(0.01))
+    model.fit(SERIES, TARGETS, epochs=2, **options)
+    model.save(tmp_path / "model", optimizer=True)
+    again, unnumbered = ncps.saving.load(tmp_path / "model"), ncps.saving.load(tmp_path / "model")
+    for resumed in (model, again):
+        got = resumed.fit(SERIES, TARGETS, epochs=4, initial_epoch=2, **options).history["loss"]
+        np.testing.assert_allclose(got, wanted[2:], rtol=1e-6)
+    np.testing.assert_allclose(unnumbered.fit(SERIES, TARGETS, **options).history["loss"], wanted[2:3], rtol=1e-6)
+
+
+class FirstLoss(callbacks.Callback):
+    """Notes the loss of the first batch of each epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            self.first = logs["loss"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["first"] = self.first
 
 
 def test_numpy_evaluates_and_predicts(backend):

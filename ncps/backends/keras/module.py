@@ -30,6 +30,7 @@ class KerasLayer(keras.layers.Layer):
     """A Keras layer: Keras builds it, casts its inputs and passes masks; the call runs in our scope."""
 
     states = None  # Keras' Bidirectional asks
+    changes_in_place = ops.FRAMEWORK in ("torch", "numpy")
 
     def __init__(self, name=None, dtype=None, **options):
         super().__init__(name=name, dtype=dtype, **options)

@@ -12,6 +12,7 @@ from ncps.backends.native import NativeLayer
 class MLXLayer(NativeLayer, nn.Module):
     """A module, which in mlx is a dictionary of arrays; names with a leading underscore are no parameters."""
 
+    changes_in_place = True
     __hash__ = object.__hash__  # mlx modules are unhashable dictionaries, but a layer is itself only
 
     def __eq__(self, other):

@@ -12,6 +12,8 @@ from ncps.backends.numpy import ops
 class NumpyLayer(NativeLayer):
     """A plain object, which notes its weights."""
 
+    changes_in_place = True
+
     def __init__(self, **options):
         super().__init__(**options)
         self._made = {}

@@ -15,6 +15,8 @@ from ncps.backends.torch import ops
 class TorchLayer(NativeLayer, torch.nn.Module):
     """A module: weights are parameters, masks and indices are buffers outside of the state dict."""
 
+    changes_in_place = True
+
     def __init__(self, **options):
         super().__init__(**options)
         self._place = None  # where weights and buffers are made; None is torch's own default

@@ -36,6 +36,12 @@ def losses_of_steps(optimizer, steps, backend, make=sequential):
 # ---- the same training everywhere
 
 
+@pytest.fixture
+def on_reference():
+    with backend_scope(REFERENCE):
+        yield
+
+
 @needs_reference
 @pytest.mark.parametrize("optimizer", [optimizers.SGD(0.05), optimizers.Adam(0.01)], ids=["sgd", "adam"])
 def test_twenty_steps_have_the_same_losses_on_every_backend(trains, optimizer):
@@ -231,6 +237,91 @@ def test_predictions_follow_a_layer_that_is_exchanged(trains):
     np.testing.assert_allclose(model.predict(SERIES, verbose=0), wanted, rtol=0, atol=1e-5)
 
 
+def new_readout(model, **options):
+    """Gives a model of `plain` another last layer."""
+    ncps.set_seed(2)
+    setattr(model, "1", Dense(1, **options))
+    return model
+
+
+IN_ORDER = {"batch_size": 8, "shuffle": False, "verbose": 0}
+
+
+@pytest.mark.parametrize("options", [{"input_size": 3}, {}], ids=["built", "built by fit"])
+def test_weights_that_came_since_are_trained_with_an_optimizer_anew(trains, options):
+    if trains == "keras":
+        pytest.skip("Keras asks for another compile")
+    fresh = new_readout(plain(), input_size=3)
+    fresh.compile(optimizers.Adam(0.05), "mse")
+    fresh.fit(SERIES, TARGETS, **IN_ORDER)
+    model = compiled(plain, optimizers.Adam(0.05))
+    model.fit(SERIES, TARGETS, **IN_ORDER)
+    new_readout(model, **options).fit(SERIES, TARGETS, **IN_ORDER)
+    np.testing.assert_allclose(model.get_weights()[0], fresh.get_weights()[0], rtol=1e-5)
+    assert model.optimizer.iterations == 3
+    model.fit(SERIES, TARGETS, **IN_ORDER)  # the same weights: it goes on
+    assert model.optimizer.iterations == 6
+
+
+def own_optimizer(backend, model):
+    """One of the framework's own, and whether it may be bound to other weights."""
+    if backend == "torch":
+        import torch
+
+        return torch.optim.Adam(model.parameters(), 0.05), False
+    if backend == "jax":
+        import optax
+        from flax import nnx
+
+        return nnx.Optimizer(model, optax.adam(0.05), wrt=nnx.Param), False
+    if backend == "mlx":
+        import mlx.optimizers
+
+        return mlx.optimizers.Adam(0.05), True
+    import tensorflow as tf
+
+    return tf.compat.v1.train.AdamOptimizer(0.05), True
+
+
+def test_an_own_optimizer_follows_new_weights_or_says_that_it_cannot(trains):
+    if trains == "keras":
+        pytest.skip("Keras asks for another compile")
+    model = plain()
+    model(SERIES)
+    optimizer, follows = own_optimizer(trains, model)
+    model.compile(optimizer, "mse")
+    model.fit(SERIES, TARGETS, **IN_ORDER)
+    new_readout(model, input_size=3)
+    if not follows:
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"the model trains now.* made for those of before.* call compile"):
+                model.fit(SERIES, TARGETS, **IN_ORDER)
+        model.compile(own_optimizer(trains, model)[0], "mse")
+    before = model.get_weights()
+    model.fit(SERIES, TARGETS, **IN_ORDER)
+    assert all((new != old).any() for new, old in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["ours", "own"])
+@pytest.mark.parametrize("backend", ["torch", "mlx"])
+def test_weights_that_are_frozen_no_longer_are_trained(backend, own):
+    if not can_train(backend):
+        pytest.skip("not installed")
+    with backend_scope(backend):
+        model = sequential()
+        model(SERIES)
+        layer = getattr(model, "0")
+        model.compile(own_optimizer(backend, model)[0] if own else "adam", "mse")
+        for trained in (False, True):
+            if backend == "torch":
+                layer.requires_grad_(trained)
+            else:
+                (layer.unfreeze if trained else layer.freeze)()
+            before = layer.get_weights()[0]
+            model.fit(SERIES, TARGETS, **IN_ORDER)
+            assert (layer.get_weights()[0] != before).any() == trained
+
+
 # ---- where batches come from
 
 
@@ -313,9 +404,9 @@ def test_a_loader_need_not_know_its_length():
     assert sum(1 for _ in batches) == 1
 
 
-def test_steps_of_a_loader_of_four_batches_and_of_a_split(trains):
-    if trains == "keras":
-        pytest.skip("Keras trains itself")
+@needs_reference
+@pytest.mark.usefixtures("on_reference")
+def test_steps_of_a_loader_of_four_batches_and_of_a_split():
     model, batches = compiled(plain, "sgd"), [(SERIES[i : i + 6], TARGETS[i : i + 6]) for i in range(0, 24, 6)]
     options = {"epochs": 3, "verbose": 0}
     steps = {"steps_per_epoch": 3, "validation_data": batches, "validation_steps": 3}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ncps import optimizers, saving
-from ncps.callbacks import CallbackList, History
+from ncps.callbacks import CallbackList, History, tell_validation
 from ncps.training.data import Arrays, Batch, Batches, batches_of, split
 from ncps.training.measures import Measures
 from ncps.training.session import Session, silent
@@ -145,7 +145,7 @@ class Trainer:
                 end; a generator must have enough for all epochs.
             validation_steps: batches of a validation: the first ones, each time the same; those of a generator go on.
             validation_batch_size: samples of its batches.
-            validation_freq: epochs from one validation to the next.
+            validation_freq: epochs from one validation to the next; callbacks that watch it skip those between.
 
         Returns:
             The `History`.
@@ -163,9 +163,11 @@ class Trainer:
         held_out = None
         if validation_data is not None:
             held_out = validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
+        callbacks = list(callbacks or ())
+        tell_validation(callbacks, held_out is not None)
         session.history, session.stop = History(), False
         params = {"verbose": verbose, "epochs": epochs, "steps": data.steps}
-        chain = CallbackList([*(callbacks or ()), session.history], self, params)
+        chain = CallbackList([*callbacks, session.history], self, params)
         with self.scope(), progress(verbose, epochs, data.steps) as shown:
             source = Peeked(data)
             session.build(self, source.first())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 Logs = Mapping[str, float] | None
+VALIDATED = "val_"  # begins the names of what a validation gives
 
 
 class Callback:
@@ -174,6 +176,9 @@ class Monitor(Callback):
         ValueError: `mode` is unknown.
     """
 
+    validates: bool | None = None  # whether `fit` has validation data, None where nobody told
+    seen: bool | None = None  # whether what is watched was ever there, None before the first look
+
     def __init__(self, monitor: str = "val_loss", mode: str = "auto", min_delta: float = 0.0) -> None:
         if mode not in ("auto", "min", "max"):
             raise ValueError(
@@ -184,22 +189,44 @@ class Monitor(Callback):
         grows = mode == "max" or (mode == "auto" and monitor.endswith(("acc", "accuracy", "auc")))
         self.sign = 1.0 if grows else -1.0
 
-    def value(self, logs: Logs) -> float:
-        """What is watched.
+    def value(self, logs: Logs) -> float | None:
+        """What is watched, None after an epoch without validation.
 
         Raises:
-            ValueError: it is not in the logs.
+            ValueError: it is not in the logs, and no validation will bring it.
         """
-        if not logs or self.monitor not in logs:
+        logs = logs or {}
+        if self.monitor in logs:
+            self.seen = True
+            return float(logs[self.monitor])
+        comes = self.monitor.startswith(VALIDATED) and not any(name.startswith(VALIDATED) for name in logs)
+        if not comes or self.validates is False:
             raise ValueError(
-                f"Expected {type(self).__name__} to watch one of {', '.join(logs or {})}. Received: "
+                f"Expected {type(self).__name__} to watch one of {', '.join(logs)}. Received: "
                 f"monitor={self.monitor!r}. What begins with val_ needs validation data."
             )
-        return float(logs[self.monitor])
+        self.seen = self.seen or False
+        return None
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Warns if there was nothing to watch."""
+        if self.seen is False:
+            warnings.warn(
+                f"{type(self).__name__} has seen no {self.monitor}, since no epoch had a validation. Give fit "
+                "validation data, and a validation_freq that falls into these epochs.",
+                stacklevel=2,
+            )
 
     def improved(self, value: float, best: float | None) -> bool:
         """Whether `value` is better than the best so far."""
         return best is None or self.sign * (value - best) > self.min_delta
+
+
+def tell_validation(callbacks: Iterable[Any], validates: bool) -> None:
+    """Tells callbacks that watch something whether there are validation data: Keras' protocol does not."""
+    for callback in callbacks:
+        if isinstance(callback, Monitor):
+            callback.validates = validates
 
 
 class EarlyStopping(Monitor):
@@ -211,7 +238,7 @@ class EarlyStopping(Monitor):
         patience: epochs without one before it stops.
         verbose: 1 tells.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        baseline: what has to be reached to begin with.
+        baseline: only improvements that surpass it begin the patience anew.
         restore_best_weights: whether the model gets the weights of the best epoch in the end.
         start_from_epoch: epochs before this one do not count.
     """
@@ -240,7 +267,7 @@ class EarlyStopping(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Notes an improvement, or stops."""
         value = self.value(logs)
-        if epoch < self.start_from_epoch:
+        if value is None or epoch < self.start_from_epoch:
             return
         self.wait += 1
         if self.improved(value, self.best):
@@ -249,12 +276,13 @@ class EarlyStopping(Monitor):
                 self.best_weights = self.model.get_weights()
             if self.baseline is None or self.improved(value, self.baseline):
                 self.wait = 0
-        if self.wait >= self.patience and self.wait > 0:
+        elif self.wait >= self.patience:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Puts the best weights back."""
+        super().on_train_end(logs)
         if self.stopped_epoch and self.verbose:
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.best_weights is not None:
@@ -292,6 +320,11 @@ class ModelCheckpoint(Monitor):
                 f"Expected save_freq='epoch' or a number of steps. Received: save_freq={save_freq!r}. Give a whole "
                 "number from 1 to save within epochs."
             )
+        if save_best_only and save_freq != "epoch" and monitor.startswith(VALIDATED):
+            raise ValueError(
+                "Expected save_freq='epoch' where a validation is watched, which comes after an epoch. Received: "
+                f"save_freq={save_freq!r}, monitor={monitor!r}. Watch a number of the training, such as 'loss'."
+            )
         self.filepath, self.verbose = os.fspath(filepath), verbose
         self.save_best_only, self.save_weights_only, self.save_freq = save_best_only, save_weights_only, save_freq
         self.best = initial_value_threshold
@@ -316,7 +349,7 @@ class ModelCheckpoint(Monitor):
         """Saves if it is time to."""
         if self.save_best_only:
             value = self.value(logs)
-            if not self.improved(value, self.best):
+            if value is None or not self.improved(value, self.best):
                 return
             self.best = value
         path = Path(self.filepath.format(epoch=self.epoch + 1, **(logs or {})))
@@ -396,6 +429,8 @@ class ReduceLROnPlateau(Monitor):
         """Notes an improvement, or lowers the rate."""
         value, rate = self.value(logs), learning_rate_of(self.model)
         logs["learning_rate"] = rate
+        if value is None:
+            return
         if self.rest > 0:
             self.rest, self.wait = self.rest - 1, 0
         if self.improved(value, self.best):
@@ -410,7 +445,7 @@ class ReduceLROnPlateau(Monitor):
 
 
 class CSVLogger(Callback):
-    """Writes the logs of every epoch into a table.
+    """Writes the logs of every epoch into a table, with ``NA`` for the validation in epochs that have none.
 
     Args:
         filename: the file.
@@ -435,6 +470,8 @@ class CSVLogger(Callback):
         logs, writer = logs or {}, csv.writer(self.file, delimiter=self.separator)
         if self.names is None:
             self.names = sorted(logs)
+            if not any(name.startswith(VALIDATED) for name in logs):  # a later epoch may have a validation
+                self.names += [VALIDATED + name for name in self.names if name != "learning_rate"]
             writer.writerow(["epoch", *self.names])
         writer.writerow([epoch, *(logs.get(name, "NA") for name in self.names)])
         self.file.flush()

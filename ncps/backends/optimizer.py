@@ -10,7 +10,7 @@ A backend's `training` module provides
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar
 
@@ -24,7 +24,13 @@ from ncps.training.steps import Compilation
 class BoundOptimizer:
     """A framework's own optimizer on the weights of a model.
 
+    Args:
+        model: is built.
+        given: what `compile` was given.
+        before: the weights that `given` was bound to before, where the model has others since.
+
     Attributes:
+        weights: what the model trains, see `trainable`, when this was made.
         given: what `compile` was given.
         native: the framework's own.
         learning_rate: the step size; setting it holds from the next step on.
@@ -34,10 +40,28 @@ class BoundOptimizer:
     FRAMEWORK: str
     KINDS: ClassVar[dict[type[Optimizer], tuple[Callable[..., Any], dict[str, Any]]]]
 
-    def __init__(self, model: Any, given: Any) -> None:
-        self.model, self.given = model, given
+    def __init__(self, model: Any, given: Any, before: Mapping[Any, Any] | None = None) -> None:
+        self.model, self.given, self.before = model, given, before
         self.iterations = 0
+        self.weights = self.trainable()
         self.native = self.make(given) if isinstance(given, Optimizer) else self.adopt(given)
+
+    def trainable(self) -> dict[Any, Any]:
+        """The weights that the model trains, or where these are new after every step what holds them, by path."""
+        raise NotImplementedError
+
+    def fits(self) -> bool:
+        """Whether the model trains the same weights as when this was made, and not others of the same shapes."""
+        now = self.trainable()
+        return now.keys() == self.weights.keys() and all(now[path] is held for path, held in self.weights.items())
+
+    def bound_anew(self) -> BoundOptimizer:
+        """What `compile` was given, on the weights that the model trains now; its state begins anew.
+
+        Raises:
+            ValueError: that is the framework's own, made for the weights of before.
+        """
+        return type(self)(self.model, self.given, self.weights)
 
     def make(self, given: Optimizer) -> Any:
         """The framework's own optimizer for one of ours."""
@@ -128,6 +152,13 @@ class BoundOptimizer:
             theirs: tuple(own[name] for name in ours) if isinstance(ours, tuple) else own[ours]
             for theirs, ours in names.items()
         }
+
+    def of_before(self, given: Any) -> ValueError:
+        """The error for a user's own that was made for weights which the model has no longer, or before some came."""
+        return ValueError(
+            f"Expected an optimizer of the weights that the model trains now. Received: {type(given).__qualname__}, "
+            "made for those of before. Make a new one of the model as it is, and call compile with it."
+        )
 
     def unknown(self, given: Any) -> TypeError:
         """The error for something that is no optimizer of this framework."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
@@ -22,6 +21,10 @@ class Batch(NamedTuple):
     y: Tree = None
     sample_weight: Any = None
 
+    def part(self, chosen: Any) -> Batch:
+        """These of the samples."""
+        return Batch(*(tree.map(lambda array: array[chosen], part) for part in self))
+
 
 class Arrays:
     """Batches of rows of arrays.
@@ -31,8 +34,9 @@ class Arrays:
         y: targets, of any such structure, or None.
         sample_weight: (samples,) or (samples, T), or None.
         batch_size: rows of a batch; the last may have fewer.
-        shuffle: whether every pass goes through the rows in a new order, which `ncps.set_seed` makes repeatable.
-        class_weight: factor of each class, for targets that are numbers of classes or one-hot.
+        passes: gives the number of each pass, on which the order of its rows depends and on `ncps.set_seed`; None keeps
+            the rows in order.
+        class_weight: factor of each class, for targets that are numbers of classes or one-hot, see `class_weights`.
 
     Raises:
         ValueError: the lengths differ, or there are no rows.
@@ -44,15 +48,15 @@ class Arrays:
         y: Tree = None,
         sample_weight: Any = None,
         batch_size: int | None = None,
-        shuffle: bool = False,
+        passes: Iterator[int] | None = None,
         class_weight: Mapping[int, float] | None = None,
     ) -> None:
         self.data = Batch(*(tree.map(rows, part) for part in (x, y, sample_weight)))
         self.length = check_lengths(self.data)
-        if class_weight is not None:
+        if class_weight:
             self.data = self.data._replace(sample_weight=class_weights(self.data.y, class_weight, self.data[2]))
         self.batch_size = 32 if batch_size is None else check_batch_size(batch_size)
-        self.passes = itertools.count() if shuffle else None
+        self.passes = passes
 
     @property
     def steps(self) -> int:
@@ -65,29 +69,7 @@ class Arrays:
             order = generator_for(next(self.passes), "order of the samples").permutation(self.length)
         for start in range(0, self.length, self.batch_size):
             chosen = slice(start, start + self.batch_size)
-            index = chosen if order is None else order[chosen]
-            yield Batch(*(tree.map(lambda array: array[index], part) for part in self.data))  # noqa: B023 - used at once
-
-    def split(self, share: float) -> tuple[Arrays, Arrays]:
-        """All but the last rows, and this share of them at the end, as Keras does it: before any shuffling.
-
-        Raises:
-            ValueError: one of the two would be empty.
-        """
-        first = int(self.length * (1 - share))
-        if not 0 < first < self.length:
-            raise ValueError(
-                f"Expected a validation_split that leaves samples for both. Received: validation_split={share!r} of "
-                f"{self.length} samples. Give a share between 0 and 1 of more samples, or validation_data."
-            )
-        parts = [
-            Batch(*(tree.map(lambda array: array[chosen], part) for part in self.data))  # noqa: B023 - used at once
-            for chosen in (slice(first), slice(first, None))
-        ]
-        return (
-            Arrays(*parts[0], batch_size=self.batch_size, shuffle=self.passes is not None),
-            Arrays(*parts[1], batch_size=self.batch_size),
-        )
+            yield self.data.part(chosen if order is None else order[chosen])
 
 
 class Batches:
@@ -95,33 +77,43 @@ class Batches:
 
     Args:
         batches: gives ``x``, ``(x, y)`` or ``(x, y, sample_weight)``.
-        steps: number of batches of a pass; None for all. A generator goes on where the last pass ended.
+        steps: number of batches of a pass; None for all. At their end they begin again, except a generator.
         class_weight: factor of each class.
+        goes_on: whether a pass of so many steps begins where the last one ended, and not with the first batch; a
+            generator does in any case.
 
     Raises:
         ValueError: a pass finds no batch, or fewer than `steps`.
     """
 
     def __init__(
-        self, batches: Iterable[Any], steps: int | None = None, class_weight: Mapping[int, float] | None = None
+        self,
+        batches: Iterable[Any],
+        steps: int | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        goes_on: bool = False,
     ) -> None:
-        self.batches, self.class_weight = batches, class_weight
-        self.given = steps
+        self.batches, self.given, self.class_weight = batches, steps, class_weight
+        self.goes_on = goes_on and steps is not None
         self.rest: Iterator[Any] | None = None
-        self.once = iter(batches) is batches  # a generator cannot begin again
 
     @property
     def steps(self) -> int | None:
         """Number of batches, None if it will show."""
-        return self.given or (len(self.batches) if isinstance(self.batches, Sized) else None)
+        if self.given or not isinstance(self.batches, Sized):
+            return self.given
+        try:
+            return len(self.batches)
+        except TypeError:  # what a Dataset or a DataLoader says where nobody knows
+            return None
 
     def __iter__(self) -> Iterator[Batch]:
-        count = 0
-        if self.rest is None or not self.given:
+        once, count = isinstance(self.batches, Iterator), 0
+        if self.rest is None or not self.goes_on:
             self.rest = iter(self.batches)
         while self.given is None or count < self.given:
             found = next(self.rest, END)
-            if found is END and not self.once and self.given and count == 0:  # the pass before used up the last
+            if found is END and self.given and not once:
                 self.rest = iter(self.batches)
                 found = next(self.rest, END)
             if found is END:
@@ -129,10 +121,13 @@ class Batches:
             count += 1
             yield self.batch(found)
         if count == 0 or (self.given and count < self.given):
-            raise ValueError(
-                f"Expected {self.given or 'at least one'} batches from the data. Received: {count}. A generator can be "
-                "passed through once: give steps_per_epoch, or an iterable that can begin again."
-            )
+            wanted, way_out = self.given or "at least one", "Look at what selected or loaded the data."
+            if once:
+                way_out = (
+                    "A generator can be passed through once: give steps for which it has enough batches in all epochs, "
+                    "or an iterable that can begin again."
+                )
+            raise ValueError(f"Expected {wanted} batches from the data. Received: {count}. {way_out}")
 
     def batch(self, found: Any) -> Batch:
         """The batch in what the iterable gave."""
@@ -144,7 +139,7 @@ class Batches:
             )
         batch = Batch(*(tree.map(array_of, part) for part in parts))
         check_lengths(batch)
-        if self.class_weight is not None:
+        if self.class_weight:
             batch = batch._replace(sample_weight=class_weights(batch.y, self.class_weight, batch.sample_weight))
         return batch
 
@@ -157,19 +152,20 @@ def batches_of(
     y: Any = None,
     sample_weight: Any = None,
     batch_size: int | None = None,
-    shuffle: bool = False,
+    passes: Iterator[int] | None = None,
     steps: int | None = None,
     class_weight: Mapping[int, float] | None = None,
+    goes_on: bool = False,
 ) -> Arrays | Batches:
-    """The batches of what a user gives to `fit`.
+    """The batches of what a user gives to `fit`: see `Arrays` and `Batches`.
 
     Raises:
         TypeError: `x` holds no data.
         ValueError: an iterable of batches comes with targets of its own, or arrays are empty or of different length.
     """
     if tree.is_arrays(x):
-        data = Arrays(x, y, sample_weight, batch_size, shuffle, class_weight)
-        return data if steps is None else Batches(Repeated(data), steps)
+        data = Arrays(x, y, sample_weight, batch_size, passes, class_weight)
+        return data if steps is None else Batches(data, steps, goes_on=goes_on)
     numbers = isinstance(x, (tuple, list)) and (
         y is not None or not any(isinstance(part, (tuple, list, Mapping)) for part in x)
     )
@@ -183,18 +179,29 @@ def batches_of(
             "Expected y and sample_weight inside of the batches that x gives. Received: both apart. Let it give (x, "
             "y) or (x, y, sample_weight)."
         )
-    return Batches(x, steps, class_weight)
+    return Batches(x, steps, class_weight, goes_on)
 
 
-class Repeated:
-    """Passes through the same batches without end."""
+def split(x: Tree, y: Tree, sample_weight: Any, share: float) -> tuple[Batch, Batch]:
+    """All samples but the last, and this share of them at the end, as Keras does it: before any shuffling.
 
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self.batches = batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        while True:
-            yield from self.batches
+    Raises:
+        ValueError: these are batches, of which nobody knows the number, or one of the two would be empty.
+    """
+    if not tree.is_arrays(x):
+        raise ValueError(
+            f"Expected arrays where validation_split is given. Received: {type(x).__qualname__}. Give arrays, or "
+            "validation_data."
+        )
+    data = Batch(*(tree.map(rows, part) for part in (x, y, sample_weight)))
+    length = check_lengths(data)
+    first = int(length * (1 - share))
+    if not 0 < first < length:
+        raise ValueError(
+            f"Expected a validation_split that leaves samples for both. Received: validation_split={share!r} of "
+            f"{length} samples. Give a share between 0 and 1 of more samples, or validation_data."
+        )
+    return data.part(slice(first)), data.part(slice(first, None))
 
 
 def rows(value: Any) -> np.ndarray:
@@ -255,24 +262,64 @@ def check_batch_size(size: Any) -> int:
 
 
 def class_weights(y: Any, weights: Mapping[int, float], sample_weight: Any = None) -> np.ndarray:
-    """The weight of each target's class, times the sample's own.
+    """The weight of each target's class, times the sample's own; classes without a weight have 1.
+
+    A last axis of length 1 is dropped. What is left are classes (B,), classes of each step (B, T), one-hot targets
+    (B, C), or one-hot targets of each step (B, T, C).
+
+    Of two axes, rows that are not negative and sum to 1 are one-hot, or shares of which the largest counts, if there is
+    a column for each class that has a weight; for integers there may be no others, since (B, T) with a single 1 in each
+    row looks the same. Where this is ambiguous still, because T is the number of classes, targets are read as one-hot,
+    as Keras reads all of two axes: (B, T, 1) are classes of each step whatever they hold.
+
+    Args:
+        y: the targets, one array.
+        weights: factor of each class.
+        sample_weight: (B,) or (B, T), or None.
+
+    Returns:
+        Weights (B,), or (B, T) of targets for each step.
 
     Raises:
         ValueError: the targets are no classes.
+
+    Example:
+        >>> class_weights(np.array([[0, 1, 1], [1, 0, 0]]), {0: 1.0, 1: 10.0})
+        array([[ 1., 10., 10.],
+               [10.,  1.,  1.]], dtype=float32)
+        >>> class_weights(np.eye(2), {0: 1.0, 1: 10.0})
+        array([ 1., 10.], dtype=float32)
     """
-    if not isinstance(y, np.ndarray) or not (y.ndim == 1 or (y.ndim >= 2 and y.dtype.kind in "iub") or y.ndim == 2):
+    classes = classes_of(y, 1 + max(weights, default=0)) if isinstance(y, np.ndarray) else None
+    if classes is None:
         raise ValueError(
-            "Expected one array of classes or one-hot targets where class_weight is given. Received: "
-            f"{type(y).__name__} of shape {np.shape(y) if isinstance(y, np.ndarray) else 'none'}. Give sample_weight "
-            "in its place."
+            "Expected one array of classes (B,) or (B, T), or one-hot targets (B, C) or (B, T, C), where class_weight "
+            f"is given. Received: {type(y).__name__} of shape {np.shape(y) if isinstance(y, np.ndarray) else 'none'}"
+            f"{f', {y.dtype}' if isinstance(y, np.ndarray) else ''}. Give sample_weight in its place."
         )
-    if y.ndim >= 2:
-        y = y[..., 0] if y.shape[-1] == 1 else y.argmax(-1)
-    table = np.ones(max([*weights, int(y.max())]) + 1, np.float32)
-    for number, weight in weights.items():
-        table[number] = weight
-    factors = table[y.astype(np.int64)]
-    return factors if sample_weight is None else factors * np.asarray(sample_weight, np.float32)
+    numbers, places = np.unique(classes, return_inverse=True)
+    factors = np.array([weights.get(int(number), 1.0) for number in numbers], np.float32)[places].reshape(classes.shape)
+    if sample_weight is None:
+        return factors
+    own = np.asarray(sample_weight, np.float32)
+    rank = max(factors.ndim, own.ndim)  # what holds for a sample holds for all of its steps
+    factors, own = (array.reshape(array.shape + (1,) * (rank - array.ndim)) for array in (factors, own))
+    return factors * own
+
+
+def classes_of(y: np.ndarray, count: int) -> np.ndarray | None:
+    """The classes in targets by the rule of `class_weights`, of which `count` have a weight; None if they are none."""
+    if y.dtype.kind not in "biuf":
+        return None
+    exact = y.dtype.kind != "f"
+    if y.ndim > 1 and y.shape[-1] == 1:
+        y = y[..., 0]
+    elif y.ndim in (2, 3):
+        covered = y.shape[-1] == count or (y.shape[-1] > count and (y.ndim == 3 or not exact))
+        if covered and bool((y >= 0).all()) and np.allclose(y.sum(-1, dtype=np.float64), 1, atol=1e-3):
+            return y.argmax(-1)
+    whole = exact or bool((y == np.round(y)).all())
+    return y.astype(np.int64) if whole and y.ndim in (1, 2) else None
 
 
 def call_arguments(call: Callable[..., Any], x: Tree) -> tuple[tuple[Any, ...], dict[str, Any]]:

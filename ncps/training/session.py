@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ class Session:
         self.functions: dict[str, Callable[..., Any]] = {}
         self.layers: list[int] = []  # identities of those that the functions were compiled for
         self.history: Any = None
+        self.passes = 0  # through shuffled arrays, each in an order of its own
         self.stop = False
 
     def __eq__(self, other: object) -> bool:
@@ -45,6 +46,18 @@ class Session:
 
     def __reduce__(self) -> Any:
         return Session, ()
+
+    def numbers(self, first: int) -> Iterator[int]:
+        """Numbers of the passes through shuffled arrays, which no later `fit` repeats.
+
+        Args:
+            first: the smallest. With the number of the first epoch a training that goes on in a new process draws the
+                orders that the uninterrupted one would have drawn.
+        """
+        self.passes = max(self.passes, first)
+        while True:
+            self.passes += 1
+            yield self.passes - 1
 
     # -- loops
 
@@ -133,7 +146,7 @@ class Session:
 
     def build(self, model: Any, batch: Batch) -> None:
         """Builds the model by a call with this batch, and assigns the metrics to its outputs."""
-        if model.built and (self.measures is None or self.measures.metrics is not None):
+        if is_built(model) and (self.measures is None or self.measures.metrics is not None):
             return
         outputs, _ = forward(model, tensors(batch.x), training=False)
         for layer in model.layers_within():
@@ -143,9 +156,15 @@ class Session:
             self.measures.arrange(outputs)
 
     def bind_optimizer(self, model: Any) -> None:
-        """Makes the framework's own optimizer, for the weights of a model that is built."""
+        """Makes the framework's own optimizer, for the weights of a model that is built; anew where it trains others.
+
+        Raises:
+            ValueError: the user gave the framework's own, made for the weights of before.
+        """
         if not hasattr(self.optimizer, "native"):
             self.optimizer = NCPSBackend.active_ops()["optimizer"](model, self.optimizer)
+        elif not self.optimizer.fits():
+            self.optimizer, self.functions = self.optimizer.bound_anew(), {}
 
     def start(self) -> Carry:
         """What is carried through the steps, before the first."""
@@ -164,6 +183,11 @@ class Session:
             raise not_finite(int(found["healthy"]) + 1)
         with backend_scope("numpy"):  # frameworks would compile these few operations
             return self.measures.results(found["sums"])
+
+
+def is_built(model: Any) -> bool:
+    """Whether the model and all layers within are built; some may have come since."""
+    return all(layer.built for layer in model.layers_within())
 
 
 def not_finite(step: int) -> FloatingPointError:

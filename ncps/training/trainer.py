@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from ncps import optimizers, saving
-from ncps.callbacks import CallbackList, History
-from ncps.training.data import Arrays, Batch, Batches, batches_of
+from ncps.callbacks import CallbackList, History, tell_validation
+from ncps.training.data import Arrays, Batch, Batches, batches_of, split
 from ncps.training.measures import Measures
 from ncps.training.session import Session, silent
 
@@ -135,14 +137,19 @@ class Trainer:
             callbacks: of `ncps.callbacks`, of Keras, or your own.
             validation_split: this share of the samples, the last ones, is for validation.
             validation_data: ``(x, y)``, ``(x, y, sample_weight)``, or what gives batches.
-            shuffle: whether each epoch goes through arrays in a new order.
-            class_weight: factor of each class.
+            shuffle: whether each epoch goes through arrays in a new order, in every `fit`. The orders depend on
+                `ncps.set_seed`, and on how many came before.
+            class_weight: factor of each class, for targets that are classes (B,), classes of each step (B, T) or
+                (B, T, 1), or one-hot (B, C) or (B, T, C). Integers (B, T) with a single 1 in each row are one-hot if T
+                is the number of classes in `class_weight`, else classes of each step.
             sample_weight: factor of each sample (B,), or of each time step (B, T).
-            initial_epoch: the number of the first epoch, for those who go on.
-            steps_per_epoch: batches of an epoch.
-            validation_steps: batches of a validation.
+            initial_epoch: the number of the first epoch, for those who go on: without `steps_per_epoch` arrays come in
+                the orders of the training that was not interrupted.
+            steps_per_epoch: batches of an epoch. The next one goes on where it ended, and the data begin again at their
+                end; a generator must have enough for all epochs.
+            validation_steps: batches of a validation: the first ones, each time the same; those of a generator go on.
             validation_batch_size: samples of its batches.
-            validation_freq: epochs from one validation to the next.
+            validation_freq: epochs from one validation to the next; callbacks that watch it skip those between.
 
         Returns:
             The `History`.
@@ -154,15 +161,18 @@ class Trainer:
             ValueError: there is no data, its parts are of different length, or shapes do not fit.
         """
         session = self.compiled_session()
-        data = batches_of(x, y, sample_weight, batch_size, shuffle, steps_per_epoch, class_weight)
+        if validation_split and validation_data is None:
+            (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
+        passes = session.numbers(initial_epoch) if shuffle else None
+        data = batches_of(x, y, sample_weight, batch_size, passes, steps_per_epoch, class_weight, goes_on=True)
         held_out = None
         if validation_data is not None:
             held_out = validation_batches(validation_data, validation_batch_size or batch_size, validation_steps)
-        elif validation_split:
-            data, held_out = split(data, validation_split)
+        callbacks = list(callbacks or ())
+        tell_validation(callbacks, held_out is not None)
         session.history, session.stop = History(), False
         params = {"verbose": verbose, "epochs": epochs, "steps": data.steps}
-        chain = CallbackList([*(callbacks or ()), session.history], self, params)
+        chain = CallbackList([*callbacks, session.history], self, params)
         with self.scope(), progress(verbose, epochs, data.steps) as shown:
             source = Peeked(data)
             session.build(self, source.first())
@@ -296,14 +306,18 @@ class Trainer:
         return self.session.arguments
 
     def optimizer_state(self) -> dict[str, Any]:
-        """What the optimizer remembers, as NumPy arrays; empty before any training."""
-        return self.optimizer.state() if hasattr(self.optimizer, "native") else {}
+        """What the optimizer remembers and the number of passes, as NumPy arrays; empty before any training."""
+        if not hasattr(self.optimizer, "native"):
+            return {}
+        return {**self.optimizer.state(), "passes": np.int64(self.session.passes)}
 
     def set_optimizer_state(self, state: dict[str, Any]) -> None:
         """Sets it in a model that is built and compiled."""
+        session = self.compiled_session()
         with self.scope():
-            self.compiled_session().bind_optimizer(self)
-            self.optimizer.restore(state)
+            session.bind_optimizer(self)
+            self.optimizer.restore({name: array for name, array in state.items() if name != "passes"})
+        session.passes = int(state.get("passes", 0))
 
     # -- helpers
 
@@ -362,17 +376,6 @@ def validation_batches(data: Any, batch_size: int | None, steps: int | None) -> 
         x, y, sample_weight = (*data, None, None)[:3]
         return batches_of(x, y, sample_weight, batch_size, steps=steps)
     return batches_of(data, steps=steps)
-
-
-def split(data: Arrays | Batches, share: float) -> tuple[Arrays, Arrays]:
-    """The first and the last samples.
-
-    Raises:
-        ValueError: these are batches, of which nobody knows the number.
-    """
-    if not isinstance(data, Arrays):
-        raise ValueError("Expected arrays where validation_split is given. Received: batches. Give validation_data.")
-    return data.split(share)
 
 
 def flat(results: Mapping[str, float]) -> Any:

@@ -156,9 +156,110 @@ def test_a_watched_name_that_is_not_there_is_told(trains):
         fitted(callbacks.EarlyStopping("val_los"))
 
 
+def test_a_watched_validation_needs_validation_data(trains):
+    with pytest.raises(ValueError, match=r"watch one of loss, mae.* Received: monitor='val_loss'"):
+        fitted(callbacks.EarlyStopping(), validation_split=0.0)
+
+
+def test_epochs_without_a_validation_are_skipped(trains, tmp_path):
+    stopping = callbacks.EarlyStopping(patience=2, min_delta=100.0)
+    plateau = callbacks.ReduceLROnPlateau(factor=0.5, patience=1, min_delta=100.0)
+    saved = callbacks.ModelCheckpoint(
+        tmp_path / "{epoch}.weights.h5",
+        save_best_only=True,
+        save_weights_only=True,
+        mode="max",
+        initial_value_threshold=0.0,
+    )
+    given = (stopping, plateau, saved, callbacks.CSVLogger(tmp_path / "log.csv"))
+    _, history = fitted(*given, epochs=12, validation_freq=2, optimizer=optimizers.SGD(0.08))
+    assert history.epoch == list(range(6))  # the validations after epochs 2, 4 and 6
+    np.testing.assert_allclose(history.history["learning_rate"], [0.08] * 4 + [0.04] * 2, rtol=1e-6)
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["2.weights.h5"]  # the others are worse
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["val_loss"] == "NA" for row in rows] == [True, False] * 3
+    np.testing.assert_allclose([float(row["val_mae"]) for row in rows[1::2]], history.history["val_mae"])
+
+
+@pytest.mark.usefixtures("on_torch")
+def test_a_fit_of_epochs_without_any_validation_warns():
+    with pytest.warns(UserWarning, match="EarlyStopping has seen no val_loss.*validation_freq"):
+        fitted(callbacks.EarlyStopping(), epochs=2, validation_freq=3)
+
+
+LOSSES = {
+    "improves": [1.0, 0.9, 0.8, 0.7, 0.6],
+    "improves and stays": [1.0, 0.9, 0.8, 0.8, 0.8, 0.8],
+    "meets the baseline late": [1.0, 1.1, 0.05, 0.06, 0.07, 0.08, 0.09],
+    "up and down": [0.5, 0.6, 0.4, 0.5, 0.6, 0.3, 0.4, 0.5, 0.6, 0.7],
+    "NaN": [0.5, float("nan"), 0.4, 0.6, 0.7, 0.8],
+}
+OPTIONS = [
+    {"baseline": 0.1, "patience": 3},
+    {"baseline": 0.1},
+    {"patience": 2},
+    {"patience": 2, "min_delta": 0.15},
+    {"patience": 1, "start_from_epoch": 2, "restore_best_weights": True},
+]
+
+
+class Weighted:
+    """A model whose weights are the number of the epoch."""
+
+    stop_training, weights = False, -1
+
+    def get_weights(self):
+        return self.weights
+
+    def set_weights(self, weights):
+        self.weights = weights
+
+
+def stopped(callback, losses):
+    """The epochs that the callback lets train, its best one, and the weights in the end."""
+    model = Weighted()
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch, loss in enumerate(losses):
+        model.weights = epoch
+        callback.on_epoch_end(epoch, {"loss": loss})
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return epoch, callback.best_epoch, callback.wait, model.weights
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=repr)
+@pytest.mark.parametrize("losses", list(LOSSES))
+def test_early_stopping_stops_where_keras_does(losses, options):
+    keras = pytest.importorskip("keras")
+    found = [
+        stopped(library.EarlyStopping("loss", mode="min", **options), LOSSES[losses])
+        for library in (callbacks, keras.callbacks)
+    ]
+    assert found[0] == found[1]
+
+
+def test_a_table_has_the_columns_of_keras(tmp_path):
+    keras = pytest.importorskip("keras")
+    logs, tables = {"mae": 2.0, "loss": 1.0}, []
+    for library in (callbacks, keras.callbacks):
+        table = library.CSVLogger(str(tmp_path / "log.csv"))
+        table.on_train_begin()
+        for epoch, validated in enumerate([{}, {"val_loss": 3.0, "val_mae": 4.0}]):
+            table.on_epoch_end(epoch, logs | validated)
+        table.on_train_end()
+        tables.append([line for line in (tmp_path / "log.csv").read_text().splitlines() if line])
+    assert tables[0] == tables[1]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (
+            lambda: callbacks.ModelCheckpoint("x", save_best_only=True, save_freq=4),
+            "Received: save_freq=4, monitor='val_",
+        ),
         (lambda: callbacks.EarlyStopping(mode="up"), "mode='auto'"),
         (lambda: callbacks.ReduceLROnPlateau(factor=2.0), "between 0 and 1"),
         (lambda: callbacks.ModelCheckpoint("x", save_freq=0), "number of steps"),

@@ -8,9 +8,10 @@ import pytest
 from small_models import CLASSES, ELAPSED, MASK, SERIES, STEPS, TARGETS, Irregular, can_train, plain, sequential
 
 import ncps
-from ncps import losses, metrics, optimizers
+from ncps import callbacks, losses, metrics, optimizers
 from ncps.backend import NCPSBackend, backend_scope
 from ncps.layers import Dense
+from ncps.training import data
 
 REFERENCE = "torch"  # which the others are held against
 needs_reference = pytest.mark.skipif(REFERENCE not in NCPSBackend.available_backends(), reason="not installed")
@@ -33,6 +34,12 @@ def losses_of_steps(optimizer, steps, backend, make=sequential):
 
 
 # ---- the same training everywhere
+
+
+@pytest.fixture
+def on_reference():
+    with backend_scope(REFERENCE):
+        yield
 
 
 @needs_reference
@@ -145,8 +152,8 @@ def history_of(case, backend, **more):
     make, x, y, compiling, fitting = CASES[case]
     with backend_scope(backend):
         model = compiled(make, optimizers.SGD(0.05), **compiling)
-        validation = {"validation_split": 0.25} if "class_weight" not in fitting else {}
-        fitting = {"epochs": 2, "batch_size": 6, "shuffle": False, "verbose": 0, **validation, **fitting, **more}
+        options = {"epochs": 2, "batch_size": 6, "shuffle": False, "verbose": 0, "validation_split": 0.25}
+        fitting = {**options, **fitting, **more}
         return model, model.fit(x, y, **fitting).history
 
 
@@ -180,6 +187,35 @@ def test_epochs_go_through_the_samples_in_an_order_that_the_seed_repeats(trains)
     assert first != history_of("plain", trains)[1]["loss"]
 
 
+def test_every_fit_draws_new_orders_and_a_resumed_one_those_of_the_uninterrupted(trains, tmp_path):
+    if trains == "keras":
+        pytest.skip("Keras shuffles")
+    options = {"batch_size": 6, "verbose": 0}
+    still = compiled(plain, optimizers.SGD(0.0))
+    orders = [still.fit(SERIES, TARGETS, **options, callbacks=[FirstLoss()]).history["first"][0] for _ in range(3)]
+    assert len(set(orders)) == 3
+    wanted = compiled(plain, optimizers.Adam(0.01)).fit(SERIES, TARGETS, epochs=4, **options).history["loss"]
+    model = compiled(plain, optimizers.Adam(0.01))
+    model.fit(SERIES, TARGETS, epochs=2, **options)
+    model.save(tmp_path / "model", optimizer=True)
+    again, unnumbered = ncps.saving.load(tmp_path / "model"), ncps.saving.load(tmp_path / "model")
+    for resumed in (model, again):
+        got = resumed.fit(SERIES, TARGETS, epochs=4, initial_epoch=2, **options).history["loss"]
+        np.testing.assert_allclose(got, wanted[2:], rtol=1e-6)
+    np.testing.assert_allclose(unnumbered.fit(SERIES, TARGETS, **options).history["loss"], wanted[2:3], rtol=1e-6)
+
+
+class FirstLoss(callbacks.Callback):
+    """Notes the loss of the first batch of each epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 0:
+            self.first = logs["loss"]
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["first"] = self.first
+
+
 def test_numpy_evaluates_and_predicts(backend):
     if backend != "numpy":
         pytest.skip("that one")
@@ -201,6 +237,91 @@ def test_predictions_follow_a_layer_that_is_exchanged(trains):
     np.testing.assert_allclose(model.predict(SERIES, verbose=0), wanted, rtol=0, atol=1e-5)
 
 
+def new_readout(model, **options):
+    """Gives a model of `plain` another last layer."""
+    ncps.set_seed(2)
+    setattr(model, "1", Dense(1, **options))
+    return model
+
+
+IN_ORDER = {"batch_size": 8, "shuffle": False, "verbose": 0}
+
+
+@pytest.mark.parametrize("options", [{"input_size": 3}, {}], ids=["built", "built by fit"])
+def test_weights_that_came_since_are_trained_with_an_optimizer_anew(trains, options):
+    if trains == "keras":
+        pytest.skip("Keras asks for another compile")
+    fresh = new_readout(plain(), input_size=3)
+    fresh.compile(optimizers.Adam(0.05), "mse")
+    fresh.fit(SERIES, TARGETS, **IN_ORDER)
+    model = compiled(plain, optimizers.Adam(0.05))
+    model.fit(SERIES, TARGETS, **IN_ORDER)
+    new_readout(model, **options).fit(SERIES, TARGETS, **IN_ORDER)
+    np.testing.assert_allclose(model.get_weights()[0], fresh.get_weights()[0], rtol=1e-5)
+    assert model.optimizer.iterations == 3
+    model.fit(SERIES, TARGETS, **IN_ORDER)  # the same weights: it goes on
+    assert model.optimizer.iterations == 6
+
+
+def own_optimizer(backend, model):
+    """One of the framework's own, and whether it may be bound to other weights."""
+    if backend == "torch":
+        import torch
+
+        return torch.optim.Adam(model.parameters(), 0.05), False
+    if backend == "jax":
+        import optax
+        from flax import nnx
+
+        return nnx.Optimizer(model, optax.adam(0.05), wrt=nnx.Param), False
+    if backend == "mlx":
+        import mlx.optimizers
+
+        return mlx.optimizers.Adam(0.05), True
+    import tensorflow as tf
+
+    return tf.compat.v1.train.AdamOptimizer(0.05), True
+
+
+def test_an_own_optimizer_follows_new_weights_or_says_that_it_cannot(trains):
+    if trains == "keras":
+        pytest.skip("Keras asks for another compile")
+    model = plain()
+    model(SERIES)
+    optimizer, follows = own_optimizer(trains, model)
+    model.compile(optimizer, "mse")
+    model.fit(SERIES, TARGETS, **IN_ORDER)
+    new_readout(model, input_size=3)
+    if not follows:
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"the model trains now.* made for those of before.* call compile"):
+                model.fit(SERIES, TARGETS, **IN_ORDER)
+        model.compile(own_optimizer(trains, model)[0], "mse")
+    before = model.get_weights()
+    model.fit(SERIES, TARGETS, **IN_ORDER)
+    assert all((new != old).any() for new, old in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["ours", "own"])
+@pytest.mark.parametrize("backend", ["torch", "mlx"])
+def test_weights_that_are_frozen_no_longer_are_trained(backend, own):
+    if not can_train(backend):
+        pytest.skip("not installed")
+    with backend_scope(backend):
+        model = sequential()
+        model(SERIES)
+        layer = getattr(model, "0")
+        model.compile(own_optimizer(backend, model)[0] if own else "adam", "mse")
+        for trained in (False, True):
+            if backend == "torch":
+                layer.requires_grad_(trained)
+            else:
+                (layer.unfreeze if trained else layer.freeze)()
+            before = layer.get_weights()[0]
+            model.fit(SERIES, TARGETS, **IN_ORDER)
+            assert (layer.get_weights()[0] != before).any() == trained
+
+
 # ---- where batches come from
 
 
@@ -219,10 +340,10 @@ def sources():
 
 
 def loader():
-    data = pytest.importorskip("torch.utils.data")
+    torch_data = pytest.importorskip("torch.utils.data")
     import torch
 
-    return data.DataLoader(data.TensorDataset(torch.tensor(SERIES), torch.tensor(TARGETS)), batch_size=8)
+    return torch_data.DataLoader(torch_data.TensorDataset(torch.tensor(SERIES), torch.tensor(TARGETS)), batch_size=8)
 
 
 def dataset():
@@ -241,6 +362,97 @@ def test_batches_come_from_anything_that_gives_them(trains, kind):
         model = compiled(plain, "sgd")
         results.append(model.fit(*args, epochs=2, verbose=0, **options).history["loss"])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-6)
+
+
+ROWS = np.arange(8)[:, None]
+SOURCES = {
+    "arrays": lambda: (ROWS, {"batch_size": 2}),
+    "list": lambda: ([(rows,) for rows in ROWS.reshape(4, 2, 1)], {}),
+    "generator": lambda: (((rows,) for rows in ROWS.reshape(4, 2, 1)), {}),
+}
+
+
+def passes(kind, count, **options):
+    """The numbers of the batches in so many passes."""
+    x, own = SOURCES[kind]()
+    batches = data.batches_of(x, **own, **options)
+    return [[int(batch.x[0, 0]) // 2 for batch in batches] for _ in range(count)]
+
+
+@pytest.mark.parametrize("kind", ["arrays", "list"])
+def test_every_validation_sees_the_first_batches_and_training_goes_on(kind):
+    assert passes(kind, 3, steps=3) == [[0, 1, 2]] * 3
+    assert passes(kind, 3, steps=3, goes_on=True) == [[0, 1, 2], [3, 0, 1], [2, 3, 0]]
+    assert passes(kind, 2, goes_on=True) == [[0, 1, 2, 3]] * 2
+
+
+def test_a_generator_goes_on_until_it_is_exhausted():
+    assert passes("generator", 2, steps=2) == [[0, 1], [2, 3]]
+    with pytest.raises(ValueError, match=r"Expected 3 batches .* Received: 1\. A generator .* begin again"):
+        passes("generator", 2, steps=3, goes_on=True)
+    with pytest.raises(ValueError, match=r"Expected 3 batches .* Received: 0\. Look at"):
+        list(data.Batches([], steps=3))
+
+
+def test_a_loader_need_not_know_its_length():
+    class Loader(list):
+        def __len__(self):
+            raise TypeError("The dataset length is unknown.")
+
+    batches = data.Batches(Loader([(ROWS,)]))
+    assert batches.steps is None
+    assert sum(1 for _ in batches) == 1
+
+
+@needs_reference
+@pytest.mark.usefixtures("on_reference")
+def test_steps_of_a_loader_of_four_batches_and_of_a_split():
+    model, batches = compiled(plain, "sgd"), [(SERIES[i : i + 6], TARGETS[i : i + 6]) for i in range(0, 24, 6)]
+    options = {"epochs": 3, "verbose": 0}
+    steps = {"steps_per_epoch": 3, "validation_data": batches, "validation_steps": 3}
+    assert np.isfinite(model.fit(batches, **options, **steps).history["val_loss"]).all()
+    history = model.fit(SERIES, TARGETS, validation_split=0.25, steps_per_epoch=2, **options).history
+    assert history["val_loss"][-1] == pytest.approx(model.evaluate(SERIES[18:], TARGETS[18:], verbose=0), rel=1e-5)
+
+
+# ---- weights of classes
+
+BINARY_STEPS = np.array([[0, 1, 1], [1, 0, 0]])
+WEIGHTED_STEPS = [[1, 10, 10], [10, 1, 1]]
+TARGETS_OF_CLASSES = {
+    "classes": ([0, 1, 2, 1, -1], [1, 10, 1, 10, 1]),  # those without a weight have 1
+    "column": ([[0], [1]], [1, 10]),
+    "steps": (BINARY_STEPS, WEIGHTED_STEPS),
+    "real steps": (BINARY_STEPS.astype("float32"), WEIGHTED_STEPS),
+    "column of steps": (np.eye(2)[..., None], [[10, 1], [1, 10]]),
+    "one event in each": (np.eye(3, dtype=int), [[10, 1, 1], [1, 10, 1], [1, 1, 10]]),
+    "one-hot": (np.eye(2, dtype=int)[[0, 1, 1]], [1, 10, 10]),
+    "real one-hot of more classes": (np.eye(3), [1, 10, 1]),
+    "shares": ([[0.2, 0.8], [0.9, 0.1]], [10, 1]),
+    "one-hot steps": (np.eye(3, dtype=int)[BINARY_STEPS], WEIGHTED_STEPS),
+    "real one-hot steps": (np.eye(2)[BINARY_STEPS], WEIGHTED_STEPS),
+}
+
+
+@pytest.mark.parametrize("kind", list(TARGETS_OF_CLASSES))
+def test_weights_of_classes_reach_each_sample_or_step(kind):
+    y, wanted = TARGETS_OF_CLASSES[kind]
+    np.testing.assert_array_equal(data.class_weights(np.array(y), {0: 1.0, 1: 10.0}), wanted)
+
+
+def test_weights_of_classes_multiply_those_of_samples_and_steps():
+    weigh = functools.partial(data.class_weights, weights={0: 1.0, 1: 10.0})
+    samples, steps = np.array([2, 3]), np.array([[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(weigh(np.array([0, 1]), sample_weight=samples), [2, 30])
+    np.testing.assert_array_equal(weigh(np.array([0, 1]), sample_weight=steps), [[1, 2, 3], [40, 50, 60]])
+    np.testing.assert_array_equal(weigh(BINARY_STEPS, sample_weight=samples), [[2, 20, 20], [30, 3, 3]])
+    np.testing.assert_array_equal(weigh(BINARY_STEPS, sample_weight=steps), [[1, 20, 30], [40, 5, 6]])
+
+
+@pytest.mark.parametrize("y", [[0.5, 1.0], [[0.3, 0.3]], ["a", "b"], np.ones((2, 2, 2), int)], ids=repr)
+def test_targets_that_are_no_classes_are_told(y):
+    with pytest.raises(ValueError, match=r"one-hot.* Received: ndarray of shape .*Give sample_weight"):
+        data.class_weights(np.array(y), {0: 1.0, 1: 10.0})
 
 
 # ---- a loss that is not finite

@@ -38,6 +38,9 @@ class JaxOptimizer(BoundOptimizer):
         optimizers.Lion: (lambda rate, **o: optax.lion(rate, weight_decay=0.0, **o), {"b1": "beta_1", "b2": "beta_2"}),
     }
 
+    def trainable(self):
+        return dict(nnx.to_flat_state(nnx.state(self.model, nnx.Param)))
+
     def make(self, given):
         kind, arguments = self.kind(given)
         if not arguments.get("momentum", True):
@@ -51,6 +54,8 @@ class JaxOptimizer(BoundOptimizer):
 
     def adopt(self, given):
         if isinstance(given, nnx.Optimizer):
+            if self.before is not None:
+                raise self.of_before(given)
             return given
         if isinstance(given, optax.GradientTransformation):
             return nnx.Optimizer(self.model, given, wrt=nnx.Param)

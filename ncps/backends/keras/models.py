@@ -14,6 +14,7 @@ from ncps.backend import backend_scope
 from ncps.backends.keras import masks, ops
 from ncps.backends.keras.module import KerasLayer
 from ncps.backends.keras.ops import FRAMEWORK
+from ncps.callbacks import tell_validation
 from ncps.naming import find
 from ncps.serialization import deserialize, serialize
 from ncps.training.data import call_arguments
@@ -82,6 +83,8 @@ class StopsAtNaN:
     def fit(self, *args, **options):
         given = inspect.signature(super().fit).bind(*args, **options).arguments
         given["callbacks"] = [*(given.get("callbacks") or ()), RaisesAtNaN()]
+        validates = given.get("validation_data") is not None or bool(given.get("validation_split"))
+        tell_validation(given["callbacks"], validates)
         given.setdefault("shuffle", tree.is_arrays(given.get("x")))  # Keras warns that a loader has an order
         return super().fit(**given)
 

@@ -42,6 +42,9 @@ class MLXOptimizer(BoundOptimizer):
         optimizers.Lion: (own.Lion, BETAS),
     }
 
+    def trainable(self):
+        return {path: holder(self.model, path) for path, _ in tree_flatten(self.model.trainable_parameters())}
+
     def make(self, given):
         kind, arguments = self.kind(given)
         made = kind(self.first_rate(), **arguments)
@@ -55,6 +58,8 @@ class MLXOptimizer(BoundOptimizer):
     def adopt(self, given):
         if not isinstance(given, own.Optimizer):
             raise self.unknown(given)
+        if self.before is not None:  # rates and steps are arrays, what belongs to weights is in trees
+            given.state = {name: value for name, value in given.state.items() if isinstance(value, mx.array)}
         given.init(self.model.trainable_parameters())
         return given
 
@@ -110,10 +115,15 @@ optimizer = MLXOptimizer
 
 def put(tree, path, value):
     """Sets a leaf of a tree of dictionaries and modules in its place, where compiled functions look for it."""
-    *parents, last = path.split(".")
-    for name in parents:
-        tree = tree[key(tree, name)]
+    tree, last = holder(tree, path), path.split(".")[-1]
     tree[key(tree, last)] = value
+
+
+def holder(tree, path):
+    """The dictionary, list or module in a tree that holds a leaf."""
+    for name in path.split(".")[:-1]:
+        tree = tree[key(tree, name)]
+    return tree
 
 
 def key(tree, name):

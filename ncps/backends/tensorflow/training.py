@@ -34,6 +34,9 @@ class TensorflowOptimizer(BoundOptimizer):
         optimizers.Adadelta: (own.AdadeltaOptimizer, {"rho": "rho", "epsilon": "epsilon"}),
     }
 
+    def trainable(self):
+        return dict(enumerate(self.model.trainable_variables))
+
     def make(self, given):
         kind, arguments = self.kind(given)
         self.rate = tf.Variable(self.first_rate(), trainable=False, dtype=tf.float32)

@@ -34,19 +34,22 @@ class TorchOptimizer(BoundOptimizer):
         optimizers.Adadelta: (torch.optim.Adadelta, {"rho": "rho", "eps": "epsilon"}),
     }
 
-    def __init__(self, model, given):
-        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
-        super().__init__(model, given)
+    def trainable(self):
+        return {path: weight for path, weight in self.model.named_parameters() if weight.requires_grad}
 
     def make(self, given):
         kind, arguments = self.kind(given)
-        return kind(self.weights, self.first_rate(), **arguments)
+        return kind(self.weights.values(), self.first_rate(), **arguments)
 
     def adopt(self, given):
         if not isinstance(given, torch.optim.Optimizer):
             raise self.unknown(given)
         held = {id(weight) for group in given.param_groups for weight in group["params"]}
-        if not held & {id(weight) for weight in self.weights}:
+        if self.before is not None:
+            known = held | {id(weight) for weight in self.before.values()}
+            if not known >= {id(weight) for weight in self.weights.values()}:
+                raise self.of_before(given)
+        if not held & {id(weight) for weight in self.weights.values()}:
             raise ValueError(
                 "Expected a torch.optim.Optimizer of this model's parameters. Received: one of others. Build the model "
                 "first (call it once, or give input_size=), then make the optimizer from model.parameters()."
@@ -64,7 +67,8 @@ class TorchOptimizer(BoundOptimizer):
 
     def step(self, objective, prepare, how):
         model = torch.compile(self.model) if how.asked_for else self.model
-        device = self.weights[0].device.type
+        weights = list(self.weights.values())
+        device = weights[0].device.type
         scaler = torch.amp.GradScaler(device, enabled=how.mixed_precision == "float16")
 
         def step(carry, batch):
@@ -73,7 +77,7 @@ class TorchOptimizer(BoundOptimizer):
                 loss, after = objective(model, carry, batch)
             scaler.scale(loss).backward()
             scaler.unscale_(self.native)
-            used = [weight for weight in self.weights if weight.grad is not None]
+            used = [weight for weight in weights if weight.grad is not None]
             with torch.no_grad():
                 gradients, taken, after = prepare(loss.detach(), [weight.grad for weight in used], after)
                 if taken:

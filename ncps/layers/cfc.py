@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -324,6 +325,7 @@ class WiredCfCCell(WiredCell):
         """Takes a frozen copy of the wiring and builds the layers with the masks of its synapses."""
         wiring = self.freeze_wiring(input_shape)
         layers = [list(neurons) for neurons in wiring.layers]
+        warn_of_skipped(wiring, layers)
         for cell, mask in zip(self.cells, layer_masks(wiring, layers, self.fully_recurrent), strict=True):
             cell.build_masked(mask)
         order = np.concatenate(layers)
@@ -403,6 +405,23 @@ class WiredCfCCell(WiredCell):
         return self.neurons_of(tuple(cell.effective_time_constants(p, d, timespan, c) for cell, p, d, c in each))
 
 
+def warn_of_skipped(wiring: Wiring, layers: list[list[int]]) -> None:
+    """Warns of synapses that lead neither to a neuron of their own layer nor to one of the next."""
+    synapses, sensory = wiring.adjacency_matrix, np.asarray(wiring.sensory_adjacency_matrix)
+    kept = np.count_nonzero(sensory[:, layers[0]]) + sum(
+        np.count_nonzero(synapses[np.ix_(source, own)])
+        for i, own in enumerate(layers)
+        for source in layers[max(i - 1, 0) : i + 1]
+    )
+    skipped = np.count_nonzero(synapses) + np.count_nonzero(sensory) - kept
+    if skipped:
+        warnings.warn(
+            "Expected synapses within a layer of the wiring or to the next one, which are those that a CfC has. Received: "
+            f"{skipped} others, which it leaves out. Give a wiring without them, or use an LTC, which has them all.",
+            stacklevel=2,
+        )
+
+
 def layer_masks(wiring: Wiring, layers: list[list[int]], fully_recurrent: bool) -> list[np.ndarray]:
     """For each layer, the polarities towards its neurons: from those of the layer before (or inputs), then its own."""
     synapses, sensory = wiring.adjacency_matrix, np.asarray(wiring.sensory_adjacency_matrix)
@@ -419,7 +438,7 @@ def cfc_cell(
     mode: str = "default",
     backbone_units: int | None = None,
     backbone_layers: int | None = None,
-    backbone_activation: Activation = None,
+    backbone_activation: Activation = "lecun_tanh",
     backbone_dropout: float | None = None,
     head_activation: Activation = "tanh",
     fully_recurrent: bool | None = None,
@@ -436,10 +455,11 @@ def cfc_cell(
     backbone: dict[str, Any] = {
         "backbone_units": backbone_units,
         "backbone_layers": backbone_layers,
-        "backbone_activation": backbone_activation,
         "backbone_dropout": backbone_dropout,
     }
     given = {name: value for name, value in backbone.items() if value is not None}
+    if backbone_activation != "lecun_tanh":  # None is linear
+        given["backbone_activation"] = backbone_activation
     if isinstance(units, Wiring):
         if given or sparsity_mask is not None:
             raise ValueError(

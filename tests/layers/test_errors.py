@@ -516,3 +516,32 @@ def test_options_that_no_layer_of_a_model_takes(backend):
     np.testing.assert_array_equal(to_numpy(model(X, timespans=0.1)), wanted)
     with pytest.raises(TypeError, match="timespan"):
         Dense(1)(X[:, 0], timespan=0.1)
+
+
+def test_a_wired_cfc_tells_which_synapses_it_leaves_out():
+    wiring = AutoNCP(8, 2)
+    wiring.build(3)
+    motor, inter = wiring.layers[-1][0], wiring.layers[0][0]
+    with backend_scope("numpy"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CfC(wiring, input_size=3)
+        wiring.add_sensory_synapse(0, motor, 1)
+        wiring.add_synapse(motor, inter, 1)
+        LTC(wiring, input_size=3)
+    with backend_scope("numpy"), pytest.warns(UserWarning, match="2 others"):
+        CfC(wiring, fully_recurrent=False, input_size=3)
+
+
+def test_no_activation_of_a_backbone_is_none():
+    x = np.ones((2, 3, 4), "float32")
+    with backend_scope("numpy"):
+        linear, named = (CfC(5, backbone_activation=name, input_size=4) for name in (None, "linear"))
+        named.set_weights(linear.get_weights())
+        usual = CfC(5, input_size=4)
+        usual.set_weights(linear.get_weights())
+        again = CfC.from_config(linear.get_config())
+        assert again.cell.backbone_activation is None
+        np.testing.assert_array_equal(linear(x), named(x))
+        assert np.abs(linear(x) - usual(x)).max() > 1e-3
+        with pytest.raises(ValueError, match="backbone_activation with a wiring"):
+            CfC(AutoNCP(8, 2), backbone_activation="tanh")

@@ -416,8 +416,9 @@ def warn_of_skipped(wiring: Wiring, layers: list[list[int]]) -> None:
     skipped = np.count_nonzero(synapses) + np.count_nonzero(sensory) - kept
     if skipped:
         warnings.warn(
-            "Expected synapses within a layer of the wiring or to the next one, which are those that a CfC has. Received: "
-            f"{skipped} others, which it leaves out. Give a wiring without them, or use an LTC, which has them all.",
+            "Expected synapses within a layer of the wiring or to the next one, which are those that a CfC has. "
+            f"Received: {skipped} others, which it leaves out. Give a wiring without them, or use an LTC, which has "
+            "them all.",
             stacklevel=2,
         )
 

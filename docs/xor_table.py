@@ -27,7 +27,8 @@ def table(files):
     for file in files:
         found = json.loads(Path(file).read_text())
         last = 100 * np.array(found["accuracy"][-1])
-        ours, kind = f"{last.mean():.2f} ± {last.std():.2f}", "bits" if found["dense"] else "events"
+        ours, kind = f"{last.mean():.2f}", "bits" if found["dense"] else "events"
+        ours += f" ± {last.std():.2f}" if len(last) > 1 else ""
         paper = DENSE if found["dense"] else PAPER[found["model"]]
         each, epochs = ", ".join(f"{x:.1f}" for x in last), len(found["accuracy"])
         rows.append(f"| {NAMES[found['model']]} | {kind} | {epochs} | {len(last)} | {each} | {ours} | {paper} |")

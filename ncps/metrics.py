@@ -93,6 +93,10 @@ class MeanMetric(Metric):
         """One value for each sample (and time step)."""
         raise NotImplementedError(f"{type(self).__name__} does not define call(self, y_true, y_pred).")
 
+    def evaluated(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The values of all samples (and time steps), and which of them count; None, as here, if all do."""
+        return losses.evaluate(self.call, y_true, y_pred), None
+
     def start(self) -> State:
         """Zeros: the weighted sum of the values, and that of the weights."""
         return np.float32(0), np.float32(0)
@@ -106,11 +110,8 @@ class MeanMetric(Metric):
         mask: Tensor | None = None,
     ) -> State:
         """Adds a batch."""
-        return self.add_values(state, losses.evaluate(self.call, y_true, y_pred), sample_weight, mask)
-
-    def add_values(self, state: State, values: Tensor, sample_weight: Tensor | None, mask: Tensor | None) -> State:
-        """Adds the values of a batch."""
-        weights = weights_like(values, sample_weight, mask)
+        values, counted = self.evaluated(y_true, y_pred)
+        weights = weights_like(values, sample_weight, losses.both(mask, counted, values))
         values = ops.where(ops.greater(weights, 0), values, ops.zeros_like(values))  # padding may hold NaN
         return add(state, (ops.sum(values * weights), ops.sum(weights)))
 
@@ -384,17 +385,9 @@ class LossMetric(MeanMetric):
         """The loss'."""
         return self.loss.name
 
-    def update(
-        self,
-        state: State,
-        y_true: Tensor,
-        y_pred: Tensor,
-        sample_weight: Tensor | None = None,
-        mask: Tensor | None = None,
-    ) -> State:
-        """Adds a batch; what the loss ignores is left out."""
-        values, counted = self.loss.evaluated(y_true, y_pred)
-        return self.add_values(state, values, sample_weight, losses.both(mask, counted, values))
+    def evaluated(self, y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The loss' values, and which of them it does not ignore."""
+        return self.loss.evaluated(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments as JSON-able data."""

@@ -19,8 +19,9 @@ that all of them see the same state of the machine. Milliseconds are medians, "s
 - **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
   **control** one step of one stream, which carries its state.
 - All run as users of the framework write it: torch eager, jax under `jax.jit`, mlx with or without `mx.compile` and
-  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. ncps 1.0.1
-  has torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch.
+  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. Under
+  `jax.jit`, a control step takes the weights as arguments or has them as constants, again the faster. ncps 1.0.1 has
+  torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
 - **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
   A sequence goes step by step, so small networks stay far below; above 100 %, our sigmoid is faster than the library's.

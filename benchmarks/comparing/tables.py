@@ -12,7 +12,7 @@ from benchmarks.comparing.records import Record
 
 NOTHING = "–"
 Rows = list[list[str]]
-CHOSEN = ("compiled", "graph", "xla")  # ways to run that are one of several
+CHOSEN = ("compiled", "graph", "xla", "fixed weights")  # ways to run that are one of several
 
 RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
            "times faster", "spread ", "less memory", "of the limit"]  # fmt: skip

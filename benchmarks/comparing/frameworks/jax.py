@@ -60,13 +60,23 @@ def training(model: Model, x: jax.Array, y: jax.Array) -> Ways:
 
 
 def control(model: Model, x: jax.Array) -> Ways:
-    _, state = model.step(model.layer, x, None)
     values, layer = parts(model)
-    step = jax.jit(lambda values, x, state: model.step(layer(values), x, state))
+    return control_steps(lambda values, x, state: model.step(layer(values), x, state), values, model, x)
 
-    def run() -> np.ndarray:
-        nonlocal state
-        outputs, state = step(values, x, state)
-        return np.asarray(outputs)
 
-    return {"jit": run}
+def control_steps(step: Callable[..., Any], values: Any, model: Model, x: jax.Array) -> Ways:
+    """A program that takes the values, and one that has them as constants, which XLA then prepares once."""
+    _, state = model.step(model.layer, x, None)
+
+    def way(step: Callable[..., Any]) -> Callable[[], np.ndarray]:
+        carried = state
+
+        def run() -> np.ndarray:
+            nonlocal carried
+            outputs, carried = step(x, carried)
+            return np.asarray(outputs)
+
+        return run
+
+    taking, fixed = jax.jit(step), jax.jit(lambda x, state: step(values, x, state))
+    return {"jit": way(lambda x, state: taking(values, x, state)), "fixed weights": way(fixed)}

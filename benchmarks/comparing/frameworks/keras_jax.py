@@ -9,10 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-import numpy as np
 
 from benchmarks.comparing.frameworks import RATE
-from benchmarks.comparing.frameworks.jax import device_peak as device_peak
+from benchmarks.comparing.frameworks.jax import control_steps, device_peak as device_peak
 from benchmarks.comparing.models import Model, Ways
 
 tensor = jnp.asarray
@@ -67,12 +66,5 @@ def training(model: Model, x: jax.Array, y: jax.Array) -> Ways:
 
 
 def control(model: Model, x: jax.Array) -> Ways:
-    _, state = model.step(model.layer, x, None)
-    step, own = jax.jit(pure(model.step, model)), values(model)
-
-    def run() -> np.ndarray:
-        nonlocal state
-        outputs, state = step(*own, x, state)
-        return np.asarray(outputs)
-
-    return {"jit": run}
+    step = pure(model.step, model)
+    return control_steps(lambda values, x, state: step(*values, x, state), values(model), model, x)

@@ -352,11 +352,22 @@ class ModelCheckpoint(Monitor):
             if value is None or not self.improved(value, self.best):
                 return
             self.best = value
-        path = Path(self.filepath.format(epoch=self.epoch + 1, **(logs or {})))
+        path = self.path({"epoch": self.epoch + 1, **(logs or {})})
         path.parent.mkdir(parents=True, exist_ok=True)
         (self.model.save_weights if self.save_weights_only else self.model.save)(path)
         if self.verbose:
             print(f"Epoch {self.epoch + 1}: saved {path}")
+
+    def path(self, values: dict[str, Any]) -> Path:
+        """The file with the values filled in."""
+        try:
+            return Path(self.filepath.format(**values))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(
+                f"Expected the names of {sorted(values)} in braces, as of this epoch. Received: "
+                f"filepath={self.filepath!r}. Numbers of a validation are there after one: leave val_ names out, "
+                "or validate after every epoch."
+            ) from error
 
 
 class LearningRateScheduler(Callback):

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 
 import ncps
 from ncps.layers import LTC, CfC, Dense, Layer, LayerNormalization, Sequential
-from ncps.saving import load_weights, save_weights
+from ncps.saving import files, load_weights, save_weights
 from ncps.saving.weights import weights_of
 from ncps.wirings import AutoNCP
 
@@ -191,3 +191,12 @@ def test_links_and_text_paths(tmp_path):
     save_weights(layer, str(tmp_path / "link"))
     assert (tmp_path / "link").is_symlink()
     load_weights(layer, str(tmp_path / "w"))
+
+
+@pytest.mark.parametrize(
+    ("description", "message"), [({"x": float("nan")}, "NaN and infinity in init"), ({"x": "a" * 2**23}, "set_weights")]
+)
+def test_what_could_not_be_read_is_not_written(tmp_path, description, message):
+    with pytest.raises(ValueError, match=message):
+        files.write(tmp_path / "w", {"a": np.zeros(2, np.float32)}, description)
+    assert not (tmp_path / "w").exists()

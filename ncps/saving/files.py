@@ -54,12 +54,43 @@ def write(path: PathLike, arrays: Mapping[str, Array], description: Mapping[str,
             order.
 
     Raises:
+        ValueError: the description holds NaN or infinity, or is too long for `read`.
         OSError: it cannot be written; what stood there stays.
     """
     # safetensors writes the memory as it lies: a transposed array would come back with its numbers in another order
     ordered = {name: np.array(array, order="C") for name, array in arrays.items()}
-    metadata = None if description is None else {"ncps": json.dumps(description, allow_nan=False)}
-    write_atomically(Path(path), to_safetensors(ordered, metadata))
+    content = to_safetensors(ordered, None if description is None else {"ncps": to_json(description)})
+    if too_long(length := header_length(content), content):
+        raise ValueError(
+            f"Expected a configuration with numbers of up to {LONGEST_HEADER:,} bytes beside the weights. Received: "
+            f"{length:,} bytes. Give large arrays as weights, with set_weights, instead of as initializers."
+        )
+    write_atomically(Path(path), content)
+
+
+def to_json(description: Mapping[str, Any]) -> str:
+    """The text of a description.
+
+    Raises:
+        ValueError: it holds a number that JSON does not have.
+    """
+    try:
+        return json.dumps(description, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected finite numbers in a configuration. Received: {error}. Look for NaN and infinity in initializers "
+            "and other arguments."
+        ) from error
+
+
+def header_length(content: bytes) -> int:
+    """Bytes of the header, which begins with their number; 0 if there is none."""
+    return struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else 0
+
+
+def too_long(length: int, content: bytes) -> bool:
+    """Whether a header is longer than is read."""
+    return length > LONGEST_HEADER + len(content) // 2
 
 
 def read(path: PathLike) -> Content:
@@ -91,8 +122,8 @@ def read_metadata(content: bytes, path: PathLike) -> dict[str, str]:
     Raises:
         ValueError: there is no such header.
     """
-    length = struct.unpack("<Q", content[:8])[0] if len(content) >= 8 else 0
-    if not 0 < length <= len(content) - 8 or length > LONGEST_HEADER + len(content) // 2:
+    length = header_length(content)
+    if not 0 < length <= len(content) - 8 or too_long(length, content):
         raise no_safetensors(path, "the length of its header does not fit")
     metadata = read_json(content[8 : 8 + length], f"the header of {os.fspath(path)}").get("__metadata__") or {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):

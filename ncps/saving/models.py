@@ -143,7 +143,7 @@ def convert(model: Any, backend: str) -> Any:
         >>> convert(Dense(2, input_size=3), "numpy").bound_to
         'numpy'
     """
-    arrays, parts = arrays_of(model), json.loads(json.dumps(description(model), allow_nan=False))  # as by a file
+    arrays, parts = arrays_of(model), json.loads(files.to_json(description(model)))  # as by a file
     with backend_scope(backend):
         again = made(parts["model"], parts["build"])
         set_weights({weight.path: weight for weight in weights_of(again)}, arrays, f"a model of {backend!r}")

@@ -270,6 +270,12 @@ def test_wrong_arguments_are_told(make, message):
         make()
 
 
+def test_a_file_name_with_a_number_that_is_not_there_is_an_error():
+    saved = callbacks.ModelCheckpoint("{epoch}-{val_loss}")
+    with pytest.raises(ValueError, match=r"\['epoch', 'loss'\].*val_loss.*validate after every epoch"):
+        saved.save({"loss": 1.0})
+
+
 # ---- what is shown
 
 

@@ -467,14 +467,21 @@ start = time.perf_counter()
 saving.save(models[0], path)
 one = time.perf_counter() - start
 for moment in range(50):
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         while True:
             for model in reversed(models):
                 saving.save(model, path)
-    time.sleep(rng.uniform(0, 4 * one))
+                os.write(tell, b".")
+    os.close(tell)
+    os.read(told, 1)
+    if moment % 2:
+        os.read(told, 1)
+    time.sleep(rng.uniform(0, 2 * one))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    os.close(told)
     print(saving.load(path).get_weights()[1][0, 0])
 """
 

@@ -71,7 +71,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--batch", nargs="+", type=int, default=[], help="batch sizes of the grid")
     add("--steps", nargs="+", type=int, default=[], help="lengths of the grid")
     add("--units", nargs="+", type=int, default=[], help="numbers of units of the grid")
-    add("--quick", action="store_true", help="few and short turns, small cases: to see that it works")
+    add("--quick", action="store_true", help="few and short turns, small cases, no memory: to see that it works")
     add("--threads", type=int, default=cores(), help="of each process (default: all cores)")
     add("--device", choices=("cpu", "gpu"), default="cpu")
     add("--patience", type=float, help="seconds that a side may take for one answer (default: 600)")
@@ -144,7 +144,7 @@ def measure(args: argparse.Namespace, results: Results, progress: Console) -> No
     given |= {"patience_s": args.patience} if args.patience else {}
     bench = Bench(Options(**given), changed, tuple(results.records))
     steps: dict[str, Callable[[], None]] = {
-        "grid": lambda: run_all(bench, grid_questions(args), args.memory, progress),
+        "grid": lambda: run_all(bench, grid_questions(args), args.memory and not args.quick, progress),
         "growth": lambda: run_all(bench, growth_questions(args, results.records), True, progress),
         "floors": lambda: run_floors(bench, asked_floors(args, args.quick), progress),
     }

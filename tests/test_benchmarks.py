@@ -377,6 +377,7 @@ def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
     assert "## Growth" in text
     assert "## Training step" in text
     assert "## Forward pass" not in text  # only beside itself
+    assert "| torch | 16 (16 to 16; 2) | – | – | – |" in text
     assert f"numpy {np.__version__}" in text
     assert "![speed_batch](pictures/speed_batch.png)" in text
     assert (tmp_path / "pictures" / "speed_batch.png").stat().st_size > 1_000

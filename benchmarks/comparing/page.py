@@ -39,12 +39,24 @@ COLUMNS = [
     "network", "B", "T", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB", "times faster",
     "less memory", "of the limit",
 ]  # fmt: skip
+UPSTREAM = "ncps 1.0.1"
+GLANCE = """## At a glance
+
+How many times faster than ncps 1.0.1: the median of all networks and sizes below, the least and the most of them, and
+their number."""
 TITLES = {"training": "Training step", "forward": "Forward pass", "control": "One control step"}
 
 
 def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth], pictures: Sequence[str]) -> str:
     """The page."""
     parts = [INTRODUCTION.format(warning=WARNING if results.about["quick"] else ""), conditions(results.about)]
+    beside = [record for record in results.records if compared(record) and record.fast and UPSTREAM in record.peer]
+    if beside:
+        parts.append(GLANCE)
+        parts.append(
+            tables.markdown(["backend", *TITLES, "training, less memory"], tables.glance(beside, list(TITLES)))
+        )
+    parts += [f"![{Path(name).stem}]({name})" for name in pictures]
     if verdicts:
         parts.append("## Floors\n\nWhat must be reached, B = 64, 20 inputs, float32.\n")
         parts.append(tables.markdown([*tables.FLOORS[:-1], "verdict"], tables.floors(verdicts)))
@@ -55,7 +67,6 @@ def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth]
     if growth:
         parts.append("## Growth\n\nThe power with which time and memory grow.\n")
         parts.append(tables.markdown(tables.GROWTH, tables.growth(growth)))
-    parts += [f"![{Path(name).stem}]({name})" for name in pictures]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

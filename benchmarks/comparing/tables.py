@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from rich.table import Table
 
@@ -83,6 +84,25 @@ def floors(verdicts: Sequence[Verdict]) -> Rows:
         ]
         for verdict in verdicts
     ]
+
+
+def glance(found: Sequence[Record], modes: Sequence[str]) -> Rows:
+    """A row for each backend: how many times faster in each mode, and how many times less memory it trains with."""
+    rows = []
+    for backend in dict.fromkeys(record.backend for record in found):
+        own = [record for record in found if record.backend == backend]
+        ratios = [[record.ratio for record in own if record.mode == mode] for mode in modes]
+        memory = [record.memory_ratio for record in own if record.mode == "training"]
+        rows.append([backend, *(middle(numbers) for numbers in (*ratios, memory))])
+    return rows
+
+
+def middle(numbers: Sequence[float | None]) -> str:
+    """The median, the least and the most of those that are known, and how many these are."""
+    known = [number for number in numbers if number is not None]
+    if not known:
+        return NOTHING
+    return f"{digits(median(known))} ({digits(min(known))} to {digits(max(known))}; {len(known)})"
 
 
 def growth(found: Sequence[Growth]) -> Rows:

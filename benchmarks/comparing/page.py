@@ -9,6 +9,7 @@ from benchmarks.comparing import tables
 from benchmarks.comparing.floors import Verdict
 from benchmarks.comparing.growth import Growth
 from benchmarks.comparing.records import Record, Results
+from benchmarks.comparing.sides import UPSTREAM
 
 INTRODUCTION = """# Speed
 
@@ -39,7 +40,7 @@ COLUMNS = [
     "network", "B", "T", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB", "times faster",
     "less memory", "of the limit",
 ]  # fmt: skip
-UPSTREAM = "ncps 1.0.1"
+LABEL = UPSTREAM.replace("-", " ")  # as sides show it
 GLANCE = """## At a glance
 
 How many times faster than ncps 1.0.1: the median of all networks and sizes below, the least and the most of them, and
@@ -50,7 +51,9 @@ TITLES = {"training": "Training step", "forward": "Forward pass", "control": "On
 def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth], pictures: Sequence[str]) -> str:
     """The page."""
     parts = [INTRODUCTION.format(warning=WARNING if results.about["quick"] else ""), conditions(results.about)]
-    beside = [record for record in results.records if compared(record) and record.fast and UPSTREAM in record.peer]
+    beside = [
+        record for record in results.records if compared(record) and record.fast and record.peer.startswith(LABEL)
+    ]
     if beside:
         parts.append(GLANCE)
         parts.append(

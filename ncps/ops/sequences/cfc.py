@@ -150,32 +150,33 @@ class CfCRun:
     """
 
     def __init__(self, args: Any, mode: str, backbone: Any, head: Any, every: bool) -> None:
-        inputs, initial, times, valid, resets, layers = args
-        self.inputs, self.initial, self.times, self.valid, self.resets, self.layers = args
+        self.inputs, self.initial, self.times, valid, resets, self.layers = args
         self.mode, self.backbone, self.head, self.every = mode, backbone, head, every
-        self.shared = len(times.shape) == 0
-        self.xs = None if self.shared else times, valid, resets
-        self.maps = [self.folded(layer, h.shape[-1]) for layer, h in zip(layers, initial, strict=True)]
+        self.shared = len(self.times.shape) == 0
+        self.xs = None if self.shared else self.times, valid, resets
         self.joined = [
-            self.shared and mode != "pure" and self.head[0] is tanh and h.shape[-1] < NARROW for h in initial
+            self.shared and mode != "pure" and self.head[0] is tanh and h.shape[-1] < NARROW for h in self.initial
         ]
-        self.features = inputs.shape[-1]
+        self.features = self.inputs.shape[-1]
 
-    def folded(self, layer: CfCLayer, units: int) -> list[tuple[Tensor, Tensor]]:
-        """The maps of a layer, with f, g, a t + b as heads where all steps share t."""
-        *hidden, heads = layer.maps
+    def folded(self, i: int, halved: bool = False) -> list[tuple[Tensor, Tensor]]:
+        """The maps of a layer, with f, g, a t + b as heads where all steps share t; with half of the last on demand."""
+        *hidden, heads = self.layers[i].maps
+        n = self.initial[i].shape[-1]
+
+        def fold(x: Tensor) -> Tensor:
+            gate = x[..., 2 * n : 3 * n] * self.times + x[..., 3 * n :]
+            return concatenate([x[..., : 2 * n], 0.5 * gate if halved else gate], -1)
+
         if self.mode != "pure" and self.shared:
-            heads = tuple(
-                concatenate([x[..., : 2 * units], x[..., 2 * units : 3 * units] * self.times + x[..., 3 * units :]], -1)
-                for x in heads
-            )
+            heads = tuple(fold(x) for x in heads)
         return [*hidden, heads]
 
     # -- forward
 
     def forward(self, keep: bool) -> tuple[tuple[Tensor, ...], Any]:
         """The last states, and of every step the outputs, or what the backward pass needs."""
-        maps = [halved(maps) if join else maps for maps, join in zip(self.maps, self.joined, strict=True)]
+        maps = [self.folded(i, halved) for i, halved in enumerate(self.joined)]
         kernel, bias = maps[0][0]
         of_inputs, of_states = kernel[: self.features], kernel[self.features :]
 
@@ -184,14 +185,9 @@ class CfCRun:
             kept: list[Kept] = []
             for i, state in enumerate(states):
                 before = started(state, fresh)
-                z = projected + matmul(before, of_states) if i == 0 else driven(maps[i][0], kept[-1].after, before)
-                hidden = []
-                for kernel, bias in maps[i][1:]:
-                    hidden.append(self.backbone[0](z))
-                    z = matmul(hidden[-1], kernel) + bias
-                new, heads, gate, rate = self.solution(i, z, self.times if time is None else time)
-                after = new if counts is None else where(counts, new, before)
-                kept.append(Kept(before, hidden, heads, gate, rate, after))
+                first = projected + matmul(before, of_states) if i == 0 else driven(maps[i][0], kept[-1].after, before)
+                time = self.times if time is None else time
+                kept.append(self.layer_step(i, maps[i][1:], first, before, time, counts))
             after = tuple(one.after for one in kept)
             return after, kept if keep else (after[-1] if self.every else None)
 
@@ -200,6 +196,18 @@ class CfCRun:
             return scan(step, states, (matmul(inputs, of_inputs) + bias, *others))
 
         return over_chunks(chunk, self.initial, (self.inputs, *self.xs))
+
+    def layer_step(
+        self, i: int, maps: list[tuple[Tensor, Tensor]], z: Tensor, before: Tensor, time: Tensor, counts: Tensor | None
+    ) -> Kept:
+        """One step of a layer, from the results of its first map; `maps` are the others."""
+        hidden = []
+        for kernel, bias in maps:
+            hidden.append(self.backbone[0](z))
+            z = matmul(hidden[-1], kernel) + bias
+        new, heads, gate, rate = self.solution(i, z, time)
+        after = new if counts is None else where(counts, new, before)
+        return Kept(before, hidden, heads, gate, rate, after)
 
     def solution(self, i: int, heads: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """The new state; the activated heads, the gate and its rate."""
@@ -224,7 +232,8 @@ class CfCRun:
 
     def backward(self, kept: list[Kept], d_outputs: Tensor, d_final: tuple[Tensor, ...]) -> Tree:
         """Gradients of all arguments."""
-        kernels = [[transpose(kernel) for kernel, _ in maps] for maps in self.maps]
+        all_maps = [self.folded(i) for i in range(len(self.layers))]
+        kernels = [[transpose(kernel) for kernel, _ in maps] for maps in all_maps]
         of_inputs, kernels[0][0] = kernels[0][0][:, : self.features], kernels[0][0][:, self.features :]
 
         def step(d_states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
@@ -255,7 +264,7 @@ class CfCRun:
 
         if not self.every:
             d_final, d_outputs = (*d_final[:-1], d_final[-1] + d_outputs), None
-        totals = tree.map(zeros_like, (self.maps, [(layer.w_tau, layer.A) for layer in self.layers]))
+        totals = tree.map(zeros_like, (all_maps, [(layer.w_tau, layer.A) for layer in self.layers]))
         xs = self.inputs, d_outputs, kept, *self.xs
         (d_initial, (d_maps, rest)), (d_inputs, d_times) = over_chunks(chunk, (d_final, totals), xs, reverse=True)
         unfolded = [self.unfolded(i, maps) for i, maps in enumerate(d_maps)]
@@ -348,13 +357,6 @@ def map_products(below: Tensor, kept: Kept, d_maps: list[Tensor]) -> list[tuple[
 def product(x: Tensor, d: Tensor) -> Tensor:
     """The gradient (K, W) of a kernel, from what it was applied to (T, B, K) and the gradient of the result."""
     return matmul(transpose(reshape(x, (-1, x.shape[-1]))), reshape(d, (-1, d.shape[-1])))
-
-
-def halved(maps: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """The maps of a layer with half of what the gate is a sigmoid of."""
-    *hidden, heads = maps
-    n = heads[1].shape[-1] // 3 * 2
-    return [*hidden, tuple(concatenate([x[..., :n], x[..., n:] * 0.5], -1) for x in heads)]
 
 
 def driven(first: tuple[Tensor, Tensor], below: Tensor, before: Tensor) -> Tensor:

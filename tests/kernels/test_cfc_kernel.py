@@ -9,7 +9,9 @@ import pytest
 
 pytest.importorskip("numba")
 
-from ncps.backends.kernels import cfc
+import numba
+
+from ncps.backends.kernels import cfc, numeric
 
 NONE = np.zeros((0, 0), bool)
 ACTIVATIONS = {
@@ -168,6 +170,24 @@ def test_activations(activation):
         outputs = problem.forward()[0]
         assert np.isnan(outputs[2, 1:]).all()
         assert np.isfinite(np.delete(outputs, 2, 0)).all()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 5e-7), (np.float64, 1e-15)])
+@pytest.mark.parametrize("columns", [1, 15, 16, 37, 200])
+def test_squashing_in_pairs_of_vectors(dtype, tolerance, columns):
+    @numba.njit(**numeric.FLAGS)
+    def squash(x, begin, end, scales):
+        cfc.squash(x, begin, end, scales)
+
+    p, q, r = 1.5, 0.7, 0.25
+    scales = np.repeat(np.array([p, q, r, 0, 0], dtype)[:, None], columns, 1)
+    x = np.random.default_rng(0).permutation(np.linspace(-40, 40, 300 * columns)).astype(dtype).reshape(-1, columns)
+    for begin in (0, columns // 3):
+        found = x.copy()
+        squash(found, begin, columns, scales)
+        exact = p * np.tanh(q * x.astype(np.longdouble)) + r
+        np.testing.assert_allclose(found[:, begin:], exact[:, begin:], 0, p * tolerance)
+        np.testing.assert_array_equal(found[:, :begin], x[:, :begin])
 
 
 def test_elapsed_time_of_zero():

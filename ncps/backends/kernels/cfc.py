@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from itertools import accumulate, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, types
@@ -26,11 +26,13 @@ from ncps.backends.kernels.numeric import (
     parts_of_power,
     set_float_control,
     tanh,
+    tanh_of,
+    tanh_of_both,
     without_denormals,
 )
 from ncps.backends.kernels.pool import BLOCK, Range, is_few, ranges, spread
 from ncps.backends.kernels.products import VECTOR, product
-from ncps.backends.kernels.vectors import Number
+from ncps.backends.kernels.vectors import INDEX, Number, emitted, loop
 
 Array = np.ndarray
 
@@ -64,12 +66,25 @@ class Layer(NamedTuple):
 # -- activations
 
 
-@njit(**INNER)
-def squash(x, begin, end, scales):
-    """p tanh(q x) + r in a range of columns, in place; p, q, r of each column are the first rows of `scales`."""
-    for i in range(x.shape[0]):
-        for j in range(np.uintp(begin), np.uintp(end)):
-            x[i, j] = scales[0, j] * tanh(scales[1, j] * x[i, j]) + scales[2, j]
+@emitted
+def squash(builder, x, begin, end, scales):
+    """p tanh(q x) + r in a range of columns, in place; p, q, r of each column are the first rows of `scales`.
+
+    Two vectors at a time, then one, then single numbers. A NaN gets into a neighbour, of the same sample.
+    """
+    full = VECTOR // x.size
+    with loop(builder, 0, x.shape[0]) as i:
+        first = begin
+        for count, width in ((2, full), (1, full), (1, 1)):
+            x.lanes = scales.lanes = width
+            last = builder.sub(end, builder.srem(builder.sub(end, first), INDEX(count * width)))
+            with loop(builder, first, last, count * width) as j:
+                places = [builder.add(j, INDEX(k * width)) for k in range(count)]
+                scaled = [scales.load(1, place) * x.load(i, place) for place in places]
+                values = tanh_of_both(*scaled) if count == 2 else map(tanh_of, scaled)
+                for place, value in zip(places, values, strict=True):
+                    x.store(scales.load(0, place) * value + scales.load(2, place), i, place)
+            first = last
 
 
 @njit(**INNER)
@@ -252,6 +267,59 @@ def matrix(typing_context, address, rows, columns, like):
 def note_addresses(table, row, first, second):
     """Writes down where two arrays begin, in a fraction of the time that NumPy takes to tell it."""
     table[row, ADDRESS], table[row, SECOND_ADDRESS] = first.ctypes.data, second.ctypes.data
+
+
+@njit(**INNER)
+def write_map(target, source, units, time):
+    """Writes rows, with zeros behind them; of heads f, g, a, b of `units` each, f, g and the gate a t + b."""
+    columns = source.shape[1] - units
+    kept, gate, half = np.uintp(columns - units), np.uintp(units), np.uintp(2 * units)
+    for i in range(source.shape[0]):
+        for j in range(kept):
+            target[i, j] = source[i, j]
+        for j in range(gate):
+            target[i, half + j] = source[i, half + j] * time + source[i, half + gate + j]
+        for j in range(columns, target.shape[1]):
+            target[i, j] = 0
+
+
+@njit(**KERNEL)
+def pack_maps(table, number, folded, time, memory):
+    """Copies all kernels and biases to rows that are whole vectors; the table has their addresses then.
+
+    Heads are folded where one time is common to all.
+    """
+    layers, maps = table[:number], table[number:]
+    for layer in range(number):
+        last = layers[layer, LAST] - 1
+        for k in range(layers[layer, FIRST], last + 1):
+            depth, pitch = maps[k, DEPTH], maps[k, PITCH]
+            units = layers[layer, UNITS] if folded and k == last else 0
+            columns = maps[k, WIDTH] + units
+            for begin, rows, address in ((maps[k, KERNEL_AT], depth, ADDRESS), (maps[k, BIAS_AT], 1, SECOND_ADDRESS)):
+                source, target = matrix(maps[k, address], rows, columns, memory), view(memory, begin, rows, pitch)
+                write_map(target, source, units, time)
+                maps[k, address] = target.ctypes.data
+
+
+@njit(**KERNEL)
+def transpose_kernels(table, number, folded, time, memory):
+    """Copies all kernels, transposed, to rows that are whole vectors; the table has their addresses then."""
+    layers, maps = table[:number], table[number:]
+    begin = 0
+    for layer in range(number):
+        last = layers[layer, LAST] - 1
+        for k in range(layers[layer, FIRST], last + 1):
+            depth, width, back = maps[k, DEPTH], maps[k, WIDTH], maps[k, BACK]
+            units = layers[layer, UNITS] if folded and k == last else 0
+            source = matrix(maps[k, ADDRESS], depth, width + units, memory)
+            target = view(memory, begin, width, back)
+            write_map(target[:, :depth].T, source, units, time)
+            for i in range(width):
+                for j in range(depth, back):
+                    target[i, j] = 0
+            maps[k, ADDRESS] = target.ctypes.data
+            begin += width * back
 
 
 @njit(**INNER)
@@ -698,7 +766,9 @@ def forward(
         return *FewSteps(layers, features, *options, inputs.dtype)(inputs, first, times, valid, resets, sequences), None
     folded = times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, *options, folded, True, inputs.dtype)
-    table, alive = addressed(plan, packed_maps(plan, used_maps(layers, times, folded)), layers, mode)
+    table, alive = addressed(plan, layers, mode)
+    packed = aligned(plan.parameters, inputs.dtype)
+    pack_maps(table, len(layers), folded, common_time(times, folded), packed)
     states = joined(first)
     outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), inputs.dtype)
     kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else states[:0]
@@ -708,7 +778,7 @@ def forward(
     )  # fmt: skip
     parts = ranges(batch, batch * steps * plan.work, threads)
     spread(partial(forward_kernel, *arguments), parts)
-    del alive  # until here the kernels read it
+    del alive, packed  # until here the kernels read them
     final = split(states, first)
     return outputs if sequences else final[-1].copy(), final, Kept(kept, parts) if keep else None
 
@@ -729,7 +799,7 @@ class FewSteps:
         dtype: np.dtype,
     ) -> None:
         plan = plan_for(layers, features, mode, backbone_activation, head_activation, False, False, dtype)
-        table, self.alive = addressed(plan, used_maps(layers, None, False), layers, mode)
+        table, self.alive = addressed(plan, layers, mode)
         self.rest = np.empty(0, dtype), plan.values, table, len(layers), plan.scales, MODES[mode], 0, 0
         self.dtype = dtype
 
@@ -770,7 +840,9 @@ def backward(
     features, dtype = inputs.shape[2], inputs.dtype
     folded = times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, mode, backbone_activation, head_activation, folded, True, dtype)
-    table, alive = addressed(plan, transposed_maps(plan, used_maps(layers, times, folded)), layers, mode)
+    table, alive = addressed(plan, layers, mode)
+    transposed = aligned(sum(row[WIDTH] * row[BACK] for row in plan.maps), dtype)
+    transpose_kernels(table, len(layers), folded, common_time(times, folded), transposed)
     d_states = np.concatenate(
         [np.zeros(x.size, dtype) if d is None else d.ravel() for d, x in zip(d_final, first, strict=True)]
     )
@@ -787,7 +859,7 @@ def backward(
         d_times, gradients, table, len(layers), plan.scales, zeros, MODES[mode],
     )  # fmt: skip
     spread(partial(backward_kernel, *arguments), kept.parts)
-    del alive
+    del alive, transposed
     d_layers = layer_gradients(plan, gradients.sum(0) if len(gradients) > 1 else gradients[0], layers)
     if len(times) == 1:
         d_times = d_times.sum(0, keepdims=True)
@@ -825,51 +897,11 @@ def aligned(size: int, dtype: np.dtype) -> Array:
     return memory[start : start + size]
 
 
-def used_maps(layers: Sequence[Layer], times: Array | None, folded: bool) -> list[tuple[Array, Array]]:
-    """Kernels and biases of all maps as the kernels use them."""
-    if not folded or times is None:
-        return [(plain(kernel), plain(bias)) for layer in layers for kernel, bias in layer.maps]
-    maps = []
-    for layer in layers:
-        kernel, bias = (folded_heads(x, times[0, 0], layer.heads[1].shape[0] // 4) for x in layer.heads)
-        maps += [*layer.backbone, (kernel, bias)]
-    return maps
-
-
-def folded_heads(x: Array, time: Any, units: int) -> Array:
-    """f, g, a, b as f, g and the gate a t + b, which is linear where one time is common to all."""
-    return np.concatenate([x[..., : 2 * units], x[..., 2 * units : 3 * units] * time + x[..., 3 * units :]], -1)
-
-
-def packed_maps(plan: Plan, maps: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
-    """Kernels and biases with rows padded with zeros."""
-    memory = aligned(plan.parameters, plan.scales.dtype)
-    packed = []
-    for row, (kernel, bias) in zip(plan.maps, maps, strict=True):
-        width, pitch = row[WIDTH], row[PITCH]
-        rows = memory[row[KERNEL_AT] : row[BIAS_AT] + pitch].reshape(-1, pitch)
-        rows[:-1, :width], rows[-1, :width], rows[:, width:] = kernel, bias, 0
-        packed.append((rows[:-1], rows[-1]))
-    return packed
-
-
-def transposed_maps(plan: Plan, maps: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Array]]:
-    """Transposed kernels with rows padded with zeros, and biases."""
-    transposed = []
-    for row, (kernel, bias) in zip(plan.maps, maps, strict=True):
-        depth, back = row[DEPTH], row[BACK]
-        rows = aligned(row[WIDTH] * back, plan.scales.dtype).reshape(-1, back)
-        rows[:, :depth], rows[:, depth:] = kernel.T, 0
-        transposed.append((rows, plain(bias)))
-    return transposed
-
-
-def addressed(
-    plan: Plan, maps: Sequence[tuple[Array, Array]], layers: Sequence[Layer], mode: str
-) -> tuple[Array, list[tuple[Array, Array]]]:
+def addressed(plan: Plan, layers: Sequence[Layer], mode: str) -> tuple[Array, list[tuple[Array, Array]]]:
     """The plan's table with addresses, and what lies there: it must live as long as the table is used."""
-    table, alive = plan.table.copy(), [*maps]
-    for row, (kernel, bias) in enumerate(maps, len(layers)):
+    alive = [(plain(kernel), plain(bias)) for layer in layers for kernel, bias in layer.maps]
+    table = plan.table.copy()
+    for row, (kernel, bias) in enumerate(alive, len(layers)):
         note_addresses(table, row, kernel, bias)
     if mode == "pure":
         for row, layer in enumerate(layers):
@@ -877,6 +909,11 @@ def addressed(
             note_addresses(table, row, w_tau, a[0])
             alive.append((w_tau, a))
     return table, alive
+
+
+def common_time(times: Array, folded: bool) -> np.floating:
+    """The one elapsed time; 1, which nobody reads, where there are many or none."""
+    return times[0, 0] if folded else times.dtype.type(1)
 
 
 def joined(first: Sequence[Array]) -> Array:

@@ -31,7 +31,7 @@ from ncps.backends.kernels.numeric import (
     without_denormals,
 )
 from ncps.backends.kernels.pool import BLOCK, Range, ranges, spread
-from ncps.backends.kernels.vectors import LANES, Variable, emitted, loop
+from ncps.backends.kernels.vectors import LANES, Variable, by_lanes, emitted, loop
 
 Array = Any
 SETTLED = 8  # steps for which the lanes sum up gradients by themselves, in their own precision
@@ -254,6 +254,7 @@ def leaks(gleak, vleak, epsilon, lanes):
 
 
 @emitted
+@by_lanes
 def conduct_neuron(builder, v, neuron, begin, end, source, constants, base, totals, opened):
     """Totals of a neuron: `base` plus what its synapses conduct."""
     with loop(builder, 0, v.shape[1], v.lanes) as b:
@@ -299,6 +300,7 @@ def conduct(v, synapses, base, totals, scratch, opened):
 
 
 @emitted
+@by_lanes
 def advance(builder, v, after, delta, cm, totals):
     """The solver's formula."""
     with loop(builder, 0, v.shape[0]) as n, loop(builder, 0, v.shape[1], v.lanes) as b:
@@ -396,6 +398,7 @@ def emit_back(d_outputs, b0, t, v, v_after, active, mapping, dv, d_mapping):
 
 
 @emitted
+@by_lanes
 def advance_back(builder, v, after, delta, cm, totals, dv, d_totals, d_driven, d_delta):
     """From the gradient after a solver step, those of the totals; `dv` becomes that before it, but for the synapses."""
     with loop(builder, 0, v.shape[0]) as n, loop(builder, 0, v.shape[1], v.lanes) as b:
@@ -413,6 +416,7 @@ def advance_back(builder, v, after, delta, cm, totals, dv, d_totals, d_driven, d
 
 
 @emitted
+@by_lanes
 def conduct_neuron_back(builder, v, neuron, begin, end, source, constants, sigma, opened, d_totals, dv, d_synapses):
     """Adds the gradient of the neuron's sources, and those of its synapses."""
     with loop(builder, begin, end) as e:

@@ -78,15 +78,31 @@ def logistic_of(t: Number) -> Number:
     return 1.0 / (p * (q + 1.0) + 1.0)
 
 
-def tanh_of(x: Number) -> Number:
-    """tanh: error below 4e-7 in float32, 1e-15 in float64."""
+def ratio_of_tanh(x: Number) -> tuple[Number, Number]:
+    """Two numbers whose ratio is tanh: error below 4e-7 in float32, 1e-15 in float64."""
     if x.single:
         x = x.clip(LIMIT32)
         square = x * x
-        return polynomial(square, ABOVE) * x / polynomial(square, BELOW)
+        return polynomial(square, ABOVE) * x, polynomial(square, BELOW)
     p, q = parts_of_power(x.clip(LIMIT64) * (2 * LOG2_E))
     above = p * q + (p - 1.0)  # e^2x - 1, of parts that do not cancel
-    return above / (above + 2.0)
+    return above, above + 2.0
+
+
+def tanh_of(x: Number) -> Number:
+    """tanh."""
+    above, below = ratio_of_tanh(x)
+    return above / below
+
+
+def tanh_of_both(x: Number, y: Number) -> tuple[Number, Number]:
+    """tanh of two numbers with one division, which takes longer than all the rest: error below 5e-7, or 1e-15.
+
+    A NaN in one is in both.
+    """
+    (above_x, below_x), (above_y, below_y) = ratio_of_tanh(x), ratio_of_tanh(y)
+    inverse = 1.0 / (below_x * below_y)
+    return above_x * below_y * inverse, above_y * below_x * inverse
 
 
 logistic = function(logistic_of)

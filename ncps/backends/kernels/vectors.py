@@ -149,27 +149,35 @@ def loop(builder: ir.IRBuilder, begin: Any, end: Any, step: int = 1) -> Iterator
 def emitted(emit: Callable[..., None]) -> Any:
     """A function for kernels whose code is what ``emit(builder, *arguments)`` emits; it returns nothing.
 
-    Arguments are arrays, integers or None. There are two versions of the code: one for numbers, where the last axis of
-    the first argument has the length 1, and one for vectors.
+    Arguments are arrays, integers or None.
     """
 
     @wraps(emit)  # the names of the arguments, with the context of types in the builder's place
     def define(_: Any, *kinds: types.Type) -> Any:
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> Any:
-            given = [argument(context, builder, *x) for x in zip(signature.args, values, strict=True)]
-            one = builder.icmp_signed("==", given[0].shape[-1], INDEX(1))
-            with builder.if_else(one) as branches:
-                for branch, lanes in zip(branches, (1, LANES), strict=True):
-                    with branch:
-                        for x in given:
-                            if isinstance(x, Array):
-                                x.lanes = lanes
-                        emit(builder, *given)
+            emit(builder, *[argument(context, builder, *x) for x in zip(signature.args, values, strict=True)])
             return context.get_dummy_value()
 
         return types.void(*kinds), generate
 
     return intrinsic(define)
+
+
+def by_lanes(emit: Callable[..., None]) -> Callable[..., None]:
+    """Two versions of the code: one for numbers, where the first argument's last axis has the length 1."""
+
+    @wraps(emit)
+    def both(builder: ir.IRBuilder, *given: Any) -> None:
+        one = builder.icmp_signed("==", given[0].shape[-1], INDEX(1))
+        with builder.if_else(one) as branches:
+            for branch, lanes in zip(branches, (1, LANES), strict=True):
+                with branch:
+                    for x in given:
+                        if isinstance(x, Array):
+                            x.lanes = lanes
+                    emit(builder, *given)
+
+    return both
 
 
 def argument(context: Any, builder: ir.IRBuilder, kind: types.Type, value: ir.Value) -> Any:

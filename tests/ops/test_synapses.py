@@ -39,6 +39,13 @@ def test_bound_matrices_are_those_of_the_body(ids, copies):
     torch.testing.assert_close(bound.gradient(x, y), body.gradient(x, y))
 
 
+def test_product_where_each_row_has_as_many_columns():
+    rows = torch.arange(N, dtype=torch.int32).repeat_interleave(3)
+    x, weights = numbers(3 * N, B), numbers(2, 3 * N)
+    expected = COMPOSITES["sparse_matrices"](weights, rows, N, True).product(x)
+    torch.testing.assert_close(synapses.product_of_equals(weights, N)(x), expected)
+
+
 def test_sigmoid_gradient():
     z = numbers(3, requires_grad=True)
     upstream = numbers(3)

@@ -13,7 +13,7 @@ from ncps.ops.control import custom_gradient, scan
 from ncps.ops.creation import Tensor, convert_to_tensor, copy, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.reductions import sum
-from ncps.ops.sequences.synapses import sigmoid_gradient, sparse_matrices
+from ncps.ops.sequences.synapses import product_of_equals, sigmoid_gradient, sparse_matrices
 from ncps.ops.shapes import concatenate, pad, split, stack, swapaxes, transpose, unstack
 
 Tree = Any
@@ -45,7 +45,7 @@ class LTCWeights(NamedTuple):
 
 
 class Synapses(NamedTuple):
-    """Where the synapses begin and end: ids of neurons, or of inputs, int32, sorted by target."""
+    """Where synapses begin and end: ids of neurons, or of inputs, int32, sorted by target; at most one for a pair."""
 
     source: Tensor  # (E,)
     target: Tensor
@@ -148,8 +148,11 @@ class Gates:
         self.delta, self.shift = delta, (-self.sigma * self.mu)[:, None]
         slopes, scaled = self.sigma[None], stack([delta * (self.w * self.erev), delta * self.w])
         self.zeros = zeros_like(self.shift), zeros_like(slopes), zeros_like(scaled)
+        neurons = weights.cm.shape[0]
         self.sources = sparse_matrices(slopes, source, count)
-        self.targets = sparse_matrices(scaled, target, weights.cm.shape[0], sorted=True)
+        self.targets = sparse_matrices(scaled, target, neurons, sorted=True)
+        if target.shape[0] == neurons * count > 0:  # all pairs
+            self.targets = self.targets._replace(product=product_of_equals(scaled, neurons))
 
     def activity(self, v: Tensor) -> Tensor:
         """The sigmoids of the synapses (E, B), at the sources' potentials v."""

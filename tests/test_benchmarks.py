@@ -154,10 +154,18 @@ def test_a_measurement(measured):
     assert measured.peer_failure is None
     assert measured.way == "eager"
     assert 0 < measured.min_ms <= measured.median_ms <= measured.max_ms
-    assert measured.ratio == pytest.approx(measured.peer_median_ms / measured.median_ms / 2)
-    assert measured.ratio_min <= measured.ratio_max
+    assert 0 < measured.ratio_min <= measured.ratio <= measured.ratio_max
     assert 0 <= measured.peak_mb < 50
     assert measured.peer == "itself, T = 6"
+
+
+def test_ratios_are_of_turns_that_followed_each_other(monkeypatch):
+    times = [[1.0, 2.0, 8.0], [8.0, 8.0, 64.0]]  # of ours and of the peer, which has half the steps
+    monkeypatch.setattr("benchmarks.comparing.bench.take_turns", lambda *_: times)
+    question = Question(TINY, "forward", NUMPY, NUMPY, replace(TINY, steps=6))
+    found = Bench(HASTY).time(question)
+    assert (found.ratio_min, found.ratio, found.ratio_max) == (2.0, 4.0, 4.0)
+    assert (found.median_ms, found.peer_median_ms) == (2.0, 8.0)
 
 
 class FakeWorker(contextlib.AbstractContextManager):

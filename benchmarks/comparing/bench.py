@@ -47,10 +47,10 @@ class Options:
         limit: whether the limit of the machine takes turns as well.
     """
 
-    rounds: int = 12
+    rounds: int = 24
     round_ms: float = 30.0
     pause_s: float = 0.05
-    budget_s: float = 40.0
+    budget_s: float = 20.0
     patience_s: float = 600.0
     threads: int = 1
     device: str = "cpu"
@@ -198,12 +198,11 @@ class Bench:
                 setattr(record, f"{prefix}{name}_ms", of(times[prefix]))
         if PEER in times:
             share = question.case.steps / question.case_of(PEER).steps
-            ratios = [share * theirs / ours for ours, theirs in zip(times[OWN], times[PEER], strict=True)]
-            record.ratio = share * record.peer_median_ms / record.median_ms
-            record.ratio_min, record.ratio_max = min(ratios), max(ratios)
+            ratios = [share * ratio for ratio in turn_by_turn(times[PEER], times[OWN])]
+            record.ratio, record.ratio_min, record.ratio_max = statistics.median(ratios), min(ratios), max(ratios)
         if LIMIT in times:
             record.limit_ms = factor * statistics.median(times[LIMIT])
-            record.fraction = record.limit_ms / record.median_ms
+            record.fraction = factor * statistics.median(turn_by_turn(times[LIMIT], times[OWN]))
 
     def _peak(self, side: Side, case: Case, mode: str) -> float:
         """The peak of memory of a side in MB, in the way that was fastest."""
@@ -237,6 +236,11 @@ def take_turns(sides: Sequence[Runs], options: Options) -> list[list[float]]:
             time.sleep(options.pause_s)
             times[i].append(sides[i].run(repeats[i]))
     return times
+
+
+def turn_by_turn(times: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Ratios of turns that followed each other: a machine that is slow for a while is so for both."""
+    return [a / b for a, b in zip(times, others, strict=True)]
 
 
 def first_look(side: Runs) -> float:

@@ -15,7 +15,8 @@ INTRODUCTION = """# Speed
 
 What the layers cost beside ncps 1.0.1, beside an LSTM of as many units, and beside what the machine can do at all. The
 ratio is the result: the sides take turns (A B B A), each in a process of its own with the same number of threads, so
-that all of them see the same state of the machine. Milliseconds are medians, "spread" is the least and the most.
+that all of them see the same state of the machine. Milliseconds are medians, ratios medians of those of turns that
+followed each other, "spread" is the least and the most.
 
 - **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
   **control** one step of one stream, which carries its state.

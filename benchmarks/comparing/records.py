@@ -26,9 +26,9 @@ NOT_OURS = ("TF_CLI", "TF_VAR", "TF_CPP")  # of a program of the same initials, 
 class Record:
     """A measurement. Times in ms, of runs that took turns with those of the peer; None is not measured.
 
-    `ratio` says how many times faster than the peer ours is, by the medians (per step, where the lengths differ);
-    `ratio_min` and `ratio_max` how far that went apart in turns; `memory_ratio` how many times less memory it takes.
-    `limit_ms` is the time of the case's products and sigmoids alone, and `fraction` what of it is reached.
+    `ratio` says how many times faster than the peer ours is (per step, where the lengths differ): the median of those
+    of turns that followed each other, which went from `ratio_min` to `ratio_max`; `memory_ratio` how many times less
+    memory it takes. `limit_ms` is the time of the case's products and sigmoids alone, `fraction` what of it is reached.
     """
 
     cell: str

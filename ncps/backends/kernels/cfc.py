@@ -150,16 +150,17 @@ def slope(y, j, scales):
 # state] begin among the values of a sample's step, where the gradients of tau begin.
 FIRST, LAST, BELOW, UNITS, STATE, SOURCE, TAU = range(7)
 # Of a map: inputs, outputs, outputs and inputs with padding, where the outputs begin among the values and where their
-# slopes do, activation, where the gradients of kernel and bias begin, columns of the maps before.
-DEPTH, WIDTH, PITCH, BACK, VALUES, SLOPES, CODE, KERNEL_AT, BIAS_AT, COLUMN = range(10)
+# slopes do, activation, where the gradients of kernel and bias begin, columns of the maps before, units of heads that
+# are folded.
+DEPTH, WIDTH, PITCH, BACK, VALUES, SLOPES, CODE, KERNEL_AT, BIAS_AT, COLUMN, FOLDED = range(11)
 # Of both, written down at each call: the addresses of kernel and bias, or of w_tau and A.
-ADDRESS, SECOND_ADDRESS = 10, 11
+ADDRESS, SECOND_ADDRESS = 11, 12
 
 
 class Plan(NamedTuple):
     """An architecture as the kernels read it."""
 
-    table: Array  # (L + M, 12)
+    table: Array  # (L + M, 13)
     layers: tuple[tuple[int, ...], ...]  # its rows
     maps: tuple[tuple[int, ...], ...]
     scales: Array  # of each map (5, columns): p, q, r of squashing activations, then p q and q / p for their slope
@@ -204,14 +205,15 @@ def plan_of(
             activation = head_activation if gated else "linear" if heads else backbone_activation
             code, (back, pitch) = CODES[activation], pitches[i : i + 2]
             bias = parameters + size * pitch
-            maps.append((size, width, pitch, back, values, values + pitch, code, parameters, bias, column))
+            merged = units if heads and folded else 0
+            maps.append((size, width, pitch, back, values, values + pitch, code, parameters, bias, column, merged))
             scales.append(scales_of(pitch, activation, units if gated else None))
             values += pitch if code == SQUASH else 2 * pitch
             parameters, column = bias + pitch, column + pitch
         layers.append((first, len(maps), below, units, state, source, parameters))
         parameters += -(-2 * units // unit) * unit if mode == "pure" else 0
         state, below = state + units, units
-    table = np.zeros((len(layers) + len(maps), 12), np.int64)
+    table = np.zeros((len(layers) + len(maps), 13), np.int64)
     for row, numbers in zip(table, (*layers, *maps), strict=True):
         row[: len(numbers)] = numbers
     work = sum(row[DEPTH] * row[WIDTH] / OPERATIONS + row[WIDTH] / 2 for row in maps)
@@ -284,42 +286,31 @@ def write_map(target, source, units, time):
 
 
 @njit(**KERNEL)
-def pack_maps(table, number, folded, time, memory):
+def pack_maps(maps, time, memory):
     """Copies all kernels and biases to rows that are whole vectors; the table has their addresses then.
 
     Heads are folded where one time is common to all.
     """
-    layers, maps = table[:number], table[number:]
-    for layer in range(number):
-        last = layers[layer, LAST] - 1
-        for k in range(layers[layer, FIRST], last + 1):
-            depth, pitch = maps[k, DEPTH], maps[k, PITCH]
-            units = layers[layer, UNITS] if folded and k == last else 0
-            columns = maps[k, WIDTH] + units
-            for begin, rows, address in ((maps[k, KERNEL_AT], depth, ADDRESS), (maps[k, BIAS_AT], 1, SECOND_ADDRESS)):
-                source, target = matrix(maps[k, address], rows, columns, memory), view(memory, begin, rows, pitch)
-                write_map(target, source, units, time)
-                maps[k, address] = target.ctypes.data
+    for k in range(maps.shape[0]):
+        depth, pitch, units = maps[k, DEPTH], maps[k, PITCH], maps[k, FOLDED]
+        for begin, rows, address in ((maps[k, KERNEL_AT], depth, ADDRESS), (maps[k, BIAS_AT], 1, SECOND_ADDRESS)):
+            source = matrix(maps[k, address], rows, maps[k, WIDTH] + units, memory)
+            target = view(memory, begin, rows, pitch)
+            write_map(target, source, units, time)
+            maps[k, address] = target.ctypes.data
 
 
 @njit(**KERNEL)
-def transpose_kernels(table, number, folded, time, memory):
+def transpose_kernels(maps, time, memory):
     """Copies all kernels, transposed, to rows that are whole vectors; the table has their addresses then."""
-    layers, maps = table[:number], table[number:]
     begin = 0
-    for layer in range(number):
-        last = layers[layer, LAST] - 1
-        for k in range(layers[layer, FIRST], last + 1):
-            depth, width, back = maps[k, DEPTH], maps[k, WIDTH], maps[k, BACK]
-            units = layers[layer, UNITS] if folded and k == last else 0
-            source = matrix(maps[k, ADDRESS], depth, width + units, memory)
-            target = view(memory, begin, width, back)
-            write_map(target[:, :depth].T, source, units, time)
-            for i in range(width):
-                for j in range(depth, back):
-                    target[i, j] = 0
-            maps[k, ADDRESS] = target.ctypes.data
-            begin += width * back
+    for k in range(maps.shape[0]):
+        depth, width, back, units = maps[k, DEPTH], maps[k, WIDTH], maps[k, BACK], maps[k, FOLDED]
+        target = view(memory, begin, width, back)
+        write_map(target[:, :depth].T, matrix(maps[k, ADDRESS], depth, width + units, memory), units, time)
+        target[:, depth:] = 0
+        maps[k, ADDRESS] = target.ctypes.data
+        begin += width * back
 
 
 @njit(**INNER)
@@ -768,7 +759,7 @@ def forward(
     plan = plan_for(layers, features, *options, folded, True, inputs.dtype)
     table, alive = addressed(plan, layers, mode)
     packed = aligned(plan.parameters, inputs.dtype)
-    pack_maps(table, len(layers), folded, common_time(times, folded), packed)
+    pack_maps(table[len(layers) :], common_time(times, folded), packed)
     states = joined(first)
     outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), inputs.dtype)
     kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else states[:0]
@@ -842,7 +833,7 @@ def backward(
     plan = plan_for(layers, features, mode, backbone_activation, head_activation, folded, True, dtype)
     table, alive = addressed(plan, layers, mode)
     transposed = aligned(sum(row[WIDTH] * row[BACK] for row in plan.maps), dtype)
-    transpose_kernels(table, len(layers), folded, common_time(times, folded), transposed)
+    transpose_kernels(table[len(layers) :], common_time(times, folded), transposed)
     d_states = np.concatenate(
         [np.zeros(x.size, dtype) if d is None else d.ravel() for d, x in zip(d_final, first, strict=True)]
     )

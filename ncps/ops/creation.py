@@ -129,7 +129,7 @@ def full(shape: Sequence[int], fill_value: Any, dtype: DType = "float32") -> Ten
 
 @primitive
 def copy(x: Tensor) -> Tensor:
-    """`x` in memory of its own.
+    """`x` in memory of its own, row by row where the backend knows layouts.
 
     Example:
         >>> x = ops.zeros((2,))

@@ -138,7 +138,7 @@ def full(shape, fill_value, dtype="float32"):
 
 
 def copy(x):
-    return tensor(x).clone()
+    return tensor(x).clone(memory_format=torch.contiguous_format)
 
 
 def zeros_like(x, dtype=None):

@@ -198,10 +198,14 @@ class LTCRun:
         self.weights, self.times, self.unfolds, self.motors, self.every = weights, times, unfolds, motors, every
         self.shared = len(times.shape) == 0
         delta = times / unfolds if self.shared else 1.0
-        self.initial, self.xs = transpose(initial), (inputs, None if self.shared else times, valid, resets)
+        self.xs = inputs, None if self.shared else times, valid, resets
+        self.initial = copy(transpose(initial))  # row by row in memory, which what is computed of it inherits
         self.cm, gleak, vleak = (x[:, None] for x in (weights.cm, weights.gleak, weights.vleak))
         self.delta, self.conductance = delta, weights.gleak + epsilon
-        self.leak = stack([delta * (gleak * vleak), delta * (gleak + epsilon)])
+        leak = stack([delta * (gleak * vleak), delta * (gleak + epsilon)])
+        rest = stack([zeros_like(self.cm), self.cm])  # of dividend and divisor where no time passes
+        self.leak = leak + rest if self.shared else leak
+        self.rest = None if self.shared else rest
         self.inner = Gates(weights, "", synapses.source, weights.cm.shape[0], synapses.target, delta)
         ends = synapses.sensory_source, inputs.shape[-1], synapses.sensory_target
         self.sensory = Gates(weights, "sensory_", *ends, delta)
@@ -234,9 +238,9 @@ class LTCRun:
         vs, divisors, driven = [v], [], []
         for _ in range(self.unfolds):
             sums = drive + self.inner.sums(v)
-            current, conductance = unstack(sums if delta is None else delta * sums)
-            divisors.append(self.cm + conductance)
-            v = (self.cm * v + current) / divisors[-1]
+            current, divisor = unstack(sums if delta is None else self.rest + delta * sums)
+            v = (self.cm * v + current) / divisor
+            divisors.append(divisor)
             vs.append(v)
             driven.append(sums)
         return v, [vs, divisors, None if delta is None else driven]
@@ -247,7 +251,7 @@ class LTCRun:
 
     def mapped(self, inputs: Tensor) -> Tensor:
         """Inputs (B, F) through their mapping, (F, B)."""
-        return transpose(mapping(self.weights.input_w, self.weights.input_b, inputs))
+        return copy(transpose(mapping(self.weights.input_w, self.weights.input_b, inputs)))
 
     # -- backward
 
@@ -268,10 +272,9 @@ class LTCRun:
             totals = tree.map(lambda a, b: a + b, totals, [*own, *more])
             return (started(d_before, fresh), totals), (d_inputs, d_delta)
 
-        d_v = transpose(d_final) if self.every else transpose(d_final) + self.of_motors(d_motors)
+        d_v = copy(transpose(d_final) if self.every else transpose(d_final) + self.of_motors(d_motors))
         d_mapping = [zeros_like(w) for w in (weights.input_w, weights.input_b) if w is not None]
-        column = zeros_like(self.cm)
-        totals = [column, self.inner.zeros, column, column, self.sensory.zeros, d_mapping]
+        totals = [zeros_like(self.cm), self.inner.zeros, zeros_like(self.leak), self.sensory.zeros, d_mapping]
         xs = d_motors if self.every else None, steps, self.xs
         (d_v, totals), (d_inputs, d_delta) = scan(step, (d_v, totals), xs, reverse=True)
         d_weights, d_shared = self.d_weights(*totals, *d_output)
@@ -307,9 +310,9 @@ class LTCRun:
         s = self.sensory.activity(mapped)
         d_z, d_mapped = self.sensory.backward(s, d_drive)
         d_inputs, *d_mapping = mapping_backward(self.weights.input_w, self.weights.input_b, inputs, transpose(d_mapped))
-        leak = [sum(x, axis=1, keepdims=True) for x in unstack(d_drive)]
+        d_leak = sum(d_drive, axis=2, keepdims=True)
         own = self.sensory.gradients(mapped, s, d_z, d_drive)
-        return d_inputs, [*leak, own, [x for x in d_mapping if x is not None]]
+        return d_inputs, [d_leak, own, [x for x in d_mapping if x is not None]]
 
     def of_motors(self, d_motors: Tensor) -> Tensor:
         """Gradients of motor neurons (B, M) as those of all neurons (N, B)."""
@@ -320,14 +323,13 @@ class LTCRun:
         d_cm: Tensor,
         inner: tuple[Tensor, ...],
         d_leak: Tensor,
-        d_conductance: Tensor,
         sensory: tuple[Tensor, ...],
         d_mapping: list[Tensor],
         *d_output: Any,
     ) -> tuple[LTCWeights, Tensor]:
         """Gradients of the weights and of a shared δ, from those of what the steps use."""
         weights, delta = self.weights, self.delta
-        d_leak, d_conductance = d_leak[:, 0], d_conductance[:, 0]
+        d_leak, d_conductance = unstack(d_leak[..., 0])
         (d_inner, d_delta), (d_sensory, more) = self.inner.d_weights(inner), self.sensory.d_weights(sensory)
         d_delta = d_delta + more + sum(weights.gleak * weights.vleak * d_leak) + sum(self.conductance * d_conductance)
         d_input = iter(d_mapping)

@@ -1,8 +1,10 @@
 """The CfC kernels against the equations in NumPy, and their gradients against differences."""
 
+import hashlib
 import itertools
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,19 +99,35 @@ class Problem:
     def forward(self, sequences=True, keep=False, threads=1):
         return cfc.forward(*self.arguments(), sequences, keep, threads)
 
-    def backward(self, d_outputs, d_final, kept, sequences=True, threads=1):
-        return cfc.backward(d_outputs, d_final, *self.arguments(), sequences, kept, threads)
+    def backward(self, d_outputs, d_final, kept, sequences=True):
+        return cfc.backward(d_outputs, d_final, *self.arguments(), sequences, kept)
 
     def gradients(self, threads=1, sequences=True):
         """Those of a random weighted sum of all that forward returns, and its weights."""
         rng = np.random.default_rng(1)
         outputs, final, kept = self.forward(sequences, True, threads)
         weights = [rng.standard_normal(x.shape).astype(x.dtype) for x in (outputs, *final)]
-        return self.backward(weights[0], tuple(weights[1:]), kept, sequences, threads), weights
+        return self.backward(weights[0], tuple(weights[1:]), kept, sequences), weights
 
     def expected(self, sequences=True):
         outputs, states = reference(*self.arguments())
         return outputs if sequences else outputs[:, -1], states
+
+
+def test_machine_code_is_kept_by_all_files_of_the_kernels():
+    """numba looks at the file of a function only, which knows nothing of those that it calls."""
+    sources = hashlib.sha256()
+    for path in sorted(Path(numeric.__file__).parent.glob("*.py")):
+        sources.update(path.read_bytes())
+    for kernel in (cfc.forward_kernel, cfc.backward_kernel):
+        files = kernel._cache._cache_file._index_name
+        assert sources.hexdigest()[:12] in files
+
+
+def test_a_kernel_is_compiled_where_nothing_can_be_written():
+    names = {}
+    exec("def one_more(x):\n    return x + 1\n", names)  # of no file: numba finds no place for its code
+    assert numeric.compiled(names["one_more"])(2) == 3
 
 
 def leaves(tree):

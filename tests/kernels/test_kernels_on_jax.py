@@ -24,7 +24,7 @@ LAYERS = {
     "ltc_last": lambda: LTC(5, unfolds=2, input_mapping=None, output_mapping="linear", input_size=4),
     "cfc": lambda: CfC(5, return_sequences=True, input_size=4),
     "cfc_wired": lambda: CfC(AutoNCP(9, 2), mode="no_gate", input_size=4),
-    "cfc_pure": lambda: CfC(5, mode="pure", backbone_layers=2, input_size=4),
+    "cfc_pure": lambda: CfC(5, mode="pure", backbone_layers=2, backbone_activation="silu", input_size=4),
 }
 OPTIONS = {
     "plain": {},
@@ -137,20 +137,21 @@ def test_threads_may_call_at_once_while_others_compile(layer, fast):
         close(each, [expected[int(scale) - 1]] * 5)
 
 
-def test_an_error_in_a_call_is_raised(fast):
+@pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])
+def test_an_error_in_a_call_is_raised(kind, fast):
     from ncps.backends.jax import calls
 
     def fail(options, arguments, results):
-        raise KeyError(f"{options['number']}")
+        raise kind(f"{options['number']}")
 
-    calls.FUNCTIONS["fails"] = fail
+    calls.FUNCTIONS[kind.__name__] = fail
     try:
-        with pytest.raises(Exception, match="KeyError: '7'"):
-            calls.call("fails", {"number": 7}, [jax.ShapeDtypeStruct((2,), "float32")], [jnp.zeros(3)])[
+        with pytest.raises(Exception, match=f"{kind.__name__}: .?7"):
+            calls.call(kind.__name__, {"number": 7}, [jax.ShapeDtypeStruct((2,), "float32")], [jnp.zeros(3)])[
                 0
             ].block_until_ready()
     finally:
-        del calls.FUNCTIONS["fails"]
+        del calls.FUNCTIONS[kind.__name__]
 
 
 def test_another_version_of_the_interface_is_refused(fast, monkeypatch):

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ LAYERS = {
     "cfc": lambda: CfC(5, return_sequences=True, dtype="float64"),
     "cfc_wired": lambda: CfC(AutoNCP(9, 2), mode="no_gate", dtype="float64"),
     "cfc_pure": lambda: CfC(5, mode="pure", backbone_layers=2, backbone_activation="silu", dtype="float64"),
+    "cfc_gelu": lambda: CfC(5, backbone_activation="gelu", head_activation="silu", dtype="float64"),
     "cfc_elu": lambda: CfC(5, head_activation="elu", return_sequences=True, dtype="float64"),
 }
 OPTIONS = {
@@ -77,6 +79,100 @@ def test_kernels_and_bodies_agree(layer, options, plain):
         np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=1e-9, atol=1e-12)
 
 
+def test_a_step_that_does_not_count_divides_by_nothing(plain):
+    """Neurons without capacitance have no state in no time: 0 / 0, which must stay out of the gradients."""
+    pytest.importorskip("torch")
+    ncps.set_seed(0)
+    with ncps.backend_scope("torch"):
+        layer = LTC(5, initialization_ranges={"cm": (0.0, 0.0)}, return_sequences=True, dtype="float64")
+    options = {"timespans": np.ones_like(TIMES), "mask": MASK}
+    fused = run(layer, options)
+    plain()
+    for ours, theirs in zip(fused, run(layer, options), strict=True):
+        assert theirs.isfinite().all()
+        np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_batch_of_nobody_has_gradients_of_nothing(name):
+    torch = pytest.importorskip("torch")
+    with ncps.backend_scope("torch"):
+        layer = LAYERS[name]()
+        layer(torch.zeros(0, 5, 4, dtype=torch.float64)).sum().backward()
+    assert all((p.grad == 0).all() for p in layer.parameters() if p.requires_grad)
+
+
+def ops_of(kind, args):
+    """The op that a layer of 4 inputs and 4 neurons runs, with these arguments for its inputs, state and times."""
+    cell = kind(4, input_size=4, dtype="float64").cell
+    if kind is LTC:
+        return ncps.ops.ltc_sequence(*args, cell.weights_of_sequence(), cell.ends_of_synapses(), 6, 1e-8, 4, True)
+    inputs, initial, *others = args
+    layers = (cell.layer_of_sequence(),)
+    return ncps.ops.cfc_sequence(inputs, (initial,), *others, layers, "default", "lecun_tanh", "tanh", True)
+
+
+@pytest.mark.parametrize("kind", [LTC, CfC])
+@pytest.mark.parametrize("times", [1, 20])
+@pytest.mark.parametrize(
+    ("argument", "shape", "expected"),
+    [
+        (1, (1, 4), "initial of shape (3, 4)"),
+        (2, (5, 3), "times of shape () or (5, 1, 1) or (5, 3, 1)"),
+        (3, (5, 1, 1), "valid and resets of shape (5, 3, 1)"),
+        (4, (5, 3), "valid and resets of shape (5, 3, 1)"),
+    ],
+)
+def test_arrays_of_other_shapes_are_refused(kind, times, argument, shape, expected):
+    """Kernels do not look where an array ends."""
+    if not sequences.wanted():
+        pytest.skip("numba is not installed, or not wanted")
+    args = [np.repeat(X.swapaxes(0, 1), times, 1), np.zeros((3 * times, 4)), np.float64(1), None, None]
+    args[argument] = np.ones(shape, bool if argument > 2 else float)
+    expected = expected.replace("3", f"{3 * times}")
+    told = f"Expected {expected} with inputs of shape {args[0].shape}. Received: {shape}."
+    with ncps.backend_scope("numpy"), pytest.raises(ValueError, match=re.escape(told)):
+        ops_of(kind, args)
+
+
+def test_a_layer_for_other_inputs_is_refused():
+    if not sequences.wanted():
+        pytest.skip("numba is not installed, or not wanted")
+    with ncps.backend_scope("numpy"):
+        layers = (CfC(4, input_size=3, dtype="float64").cell.layer_of_sequence(),)
+        with pytest.raises(ValueError, match="first map of 4 inputs and 4 states"):
+            ncps.ops.cfc_sequence(
+                X, (np.zeros((5, 4)),), np.float64(1), None, None, layers, "default", "lecun_tanh", "tanh", True
+            )
+
+
+def test_epsilon_may_be_a_number_of_numpy():
+    torch = pytest.importorskip("torch")
+    outputs = []
+    for kind in (np.float32, float):
+        ncps.set_seed(0)
+        with ncps.backend_scope("torch"):
+            outputs.append(LTC(4, epsilon=kind(0.5))(torch.ones(2, 3, 2)))
+    torch.testing.assert_close(*outputs)
+
+
+def test_threads_that_are_gone_are_done_without():
+    """Another thread may have asked for more of them, which ends those that were there."""
+    from concurrent.futures import ThreadPoolExecutor as Threads
+
+    from ncps.backends.kernels import pool
+
+    gone, done = Threads(1), []
+    gone.shutdown()
+    before = pool._Pool.executor, pool._Pool.size, pool._Pool.lent
+    pool._Pool.executor, pool._Pool.size, pool._Pool.lent = gone, 9, None
+    try:
+        pool.spread(lambda number, begin, end: done.append(number), [(0, 1), (1, 2), (2, 3)])
+    finally:
+        pool._Pool.executor, pool._Pool.size, pool._Pool.lent = before
+    assert sorted(done) == [0, 1, 2]
+
+
 def test_second_derivatives(layer):
     import torch
 
@@ -103,6 +199,7 @@ def test_vmap_of_gradients(layer):
 def test_program_knows_the_activations_of_the_kernels():
     cfc = pytest.importorskip("ncps.backends.kernels.cfc")
     assert set(sequences.ACTIVATIONS) == cfc.ACTIVATIONS
+    assert set(ncps.ops.ACTIVATIONS) >= cfc.ACTIVATIONS
 
 
 class Fading(LTCCell):

@@ -48,6 +48,19 @@ def test_stream_runs_without_the_body(network, times, monkeypatch):
     streams.ltc_sequence(X, np.zeros((1, 9)), TIMES[times], None, None, *network, 6, 1e-8, 2, True)
 
 
+@pytest.mark.parametrize("run", [streams.ltc_sequence, ncps.backend.NCPSBackend.ops_of("numpy")["ltc_sequence"]])
+def test_a_stream_looks_at_all_synapses(run, network):
+    """Two networks may have some of their arrays in common."""
+    weights, synapses = network
+    others = synapses._replace(sensory_source=synapses.sensory_source[::-1].copy())
+    found = []
+    for ends in (synapses, others):
+        args = X, np.zeros((1, 9)), np.float64(1), None, None, weights, ends, 6, 1e-8, 2, True
+        found.append(run(*args)[0])
+        np.testing.assert_allclose(found[-1], COMPOSITES["ltc_sequence"](*args)[0], rtol=1e-9)
+    assert not np.allclose(*found)
+
+
 def test_nan_goes_where_synapses_lead(network):
     weights, synapses = network
     first = np.zeros((1, 9))

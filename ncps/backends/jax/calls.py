@@ -122,7 +122,7 @@ def handler(frame):
         text, *arguments = arrays(frame.arguments)
         function, options = parsed(text.tobytes())
         function(options, arguments, arrays(frame.results))
-    except Exception as error:  # noqa: BLE001 - XLA passes it on
+    except BaseException as error:  # noqa: BLE001 - XLA passes it on, and would take nothing for a success
         message = f"{type(error).__name__}: {error}".encode()
         create = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.POINTER(Error))(frame.api.contents.error_create)
         return create(ctypes.pointer(Error(ctypes.sizeof(Error), None, message, INTERNAL)))

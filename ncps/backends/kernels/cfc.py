@@ -20,8 +20,8 @@ from numba.np.arrayobj import populate_array
 
 from ncps.backends.kernels.numeric import (
     INNER,
-    KERNEL,
     LOG2_E,
+    compiled,
     function,
     parts_of_power,
     set_float_control,
@@ -195,6 +195,11 @@ def plan_of(
         first = len(maps)
         kernels = shapes[first : first + depth + 1]
         units = kernels[-1][1] // HEADS[mode]
+        if kernels[0][0] != below + units:
+            raise ValueError(
+                f"Expected a first map of {below} inputs and {units} states. Received: kernel.shape={kernels[0]}. Give "
+                "layers for inputs of this size."
+            )
         tail = 3 * units if folded else kernels[-1][1]
         sizes = [kernels[0][0], *(width for _, width in kernels[:-1]), tail]
         pitches = [-(-size // unit) * unit for size in sizes]
@@ -265,7 +270,7 @@ def matrix(typing_context, address, rows, columns, like):
     return signature, generate
 
 
-@njit(**KERNEL)
+@compiled
 def note_addresses(table, row, first, second):
     """Writes down where two arrays begin, in a fraction of the time that NumPy takes to tell it."""
     table[row, ADDRESS], table[row, SECOND_ADDRESS] = first.ctypes.data, second.ctypes.data
@@ -285,7 +290,7 @@ def write_map(target, source, units, time):
             target[i, j] = 0
 
 
-@njit(**KERNEL)
+@compiled
 def pack_maps(maps, time, memory):
     """Copies all kernels and biases to rows that are whole vectors; the table has their addresses then.
 
@@ -300,7 +305,7 @@ def pack_maps(maps, time, memory):
             maps[k, address] = target.ctypes.data
 
 
-@njit(**KERNEL)
+@compiled
 def transpose_kernels(maps, time, memory):
     """Copies all kernels, transposed, to rows that are whole vectors; the table has their addresses then."""
     begin = 0
@@ -454,7 +459,7 @@ def block_forward(
             if layer == 0:
                 gather_inputs(source, inputs, valid, begin, t)
             else:
-                gather_states(source, offset - state.shape[1], state)
+                gather_states(source, 0, state)
             state = states_of(states, batch, layers, layer, begin, m)
             gather_states(source, offset, state)
             layer_forward(
@@ -466,7 +471,7 @@ def block_forward(
                     outputs[begin + i, t, n] = state[i, n]
 
 
-@njit(**KERNEL)
+@compiled
 def forward_kernel(
     inputs, times, valid, resets, states, outputs, kept, size, table, number, scales, mode, part, begin, end
 ):  # fmt: skip
@@ -677,13 +682,13 @@ def block_backward(
                     scatter_inputs(back, d_inputs, valid, begin, t)
                 else:
                     d_state = states_of(d_states, batch, layers, layer - 1, begin, m)
-                    scatter_states(back, offset - d_state.shape[1], d_state, valid, begin, t, True)
+                    scatter_states(back, 0, d_state, valid, begin, t, True)
             if resets.shape[0] > 0:
                 start_afresh(resets, d_states, batch, layers, begin, m, t)
         add_gradients(values, steps, deltas, chunk, gradient, layers, maps, m, start, stop)
 
 
-@njit(**KERNEL)
+@compiled
 def backward_kernel(
     d_outputs, times, valid, resets, kept, size, d_states, d_inputs, d_times, gradients, table, number, scales, zeros,
     mode, part, begin, end,
@@ -820,14 +825,14 @@ def backward(
     head_activation: str | None,
     sequences: bool,
     kept: Kept,
-    threads: int,
 ) -> tuple[Array, tuple[Array, ...], Array, tuple[Layer, ...]]:
     """The gradients of the arguments of `forward` from those of what it returned; None stands for zeros.
+
+    It uses as many threads as that did.
 
     Returns:
         Those of the inputs, of the first states, of the times (summed where they are shared) and of the layers.
     """
-    del threads  # as many as the forward pass used: the parts are its own
     features, dtype = inputs.shape[2], inputs.dtype
     folded = times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, mode, backbone_activation, head_activation, folded, True, dtype)

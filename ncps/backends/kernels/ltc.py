@@ -23,8 +23,8 @@ from numba import njit
 
 from ncps.backends.kernels.numeric import (
     INNER,
-    KERNEL,
     LOG2_E,
+    compiled,
     logistic,
     logistic_of,
     set_float_control,
@@ -165,8 +165,8 @@ def backward(
 
     Those of weights are sums over samples in float64, in an order that depends on the number of threads only.
     """
-    samples, _, features = inputs.shape
-    neurons, synapses, sensory = first.shape[1], len(wiring.source), len(wiring.sensory_source)
+    features, neurons = inputs.shape[2], first.shape[1]
+    synapses, sensory = len(wiring.source), len(wiring.sensory_source)
     parts = parts_of(inputs, wiring, unfolds, threads, 2)
     d_inputs, d_first = np.empty_like(inputs), np.empty_like(first)
     d_times = np.zeros(
@@ -176,7 +176,7 @@ def backward(
         np.zeros((len(parts), *shape))
         for shape in ((3, neurons), (synapses, 4), (sensory, 4), (2, features), (2, motors))
     ]
-    d_outputs = d_outputs.reshape(samples, -1, motors)
+    d_outputs = d_outputs if sequences else d_outputs[:, None]
     given = (inputs, first, times, valid, resets, *packed(weights, wiring), unfolds, epsilon)
 
     def part(index: int, begin: int, end: int) -> None:
@@ -523,7 +523,7 @@ def block_of(samples, most):
     return size, 1 if size == 1 else (size + LANES - 1) // LANES * LANES
 
 
-@njit(**KERNEL)
+@compiled
 def forward_samples(
     begin, end, inputs, first, times, valid, resets, values, ends, sizes, unfolds, epsilon, outputs, final, kept
 ):
@@ -562,7 +562,7 @@ def forward_samples(
     set_float_control(control)
 
 
-@njit(**KERNEL)
+@compiled
 def backward_samples(
     begin, end, inputs, first, times, valid, resets, values, ends, sizes, unfolds, epsilon, kept, d_outputs, d_final,
     d_inputs, d_first, d_times, d_neurons, d_synapses, d_sensory, d_input_mapping, d_output_mapping,

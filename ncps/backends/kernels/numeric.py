@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,25 @@ from ncps.backends.kernels.vectors import Number
 # Without nnan and ninf, which would allow the compiler to assume that there is no NaN: one in a sample must come out of
 # that sample. Sums may be reordered, which vectors need.
 FLAGS = {"fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"}, "error_model": "numpy"}
-KERNEL = {**FLAGS, "nogil": True, "cache": True}
+KERNEL = {**FLAGS, "nogil": True}
 INNER = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # of functions that only kernels call
 
 LOG2_E = float(np.log2(np.e))
+SOURCES = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiles a kernel, or reads its machine code from the disk.
+
+    numba keeps that under the function's name and looks whether its file has changed, but not whether those have whose
+    functions it calls. So the name tells of all files here.
+    """
+    function.__qualname__ += f"_{SOURCES[:12]}"
+    try:
+        return njit(**KERNEL, cache=True)(function)
+    except RuntimeError:  # there is no folder to write to
+        return njit(**KERNEL)(function)
+
 
 # 2^f = 1 + f (c_0 + c_1 f + ...) on [-1/2, 1/2], the best in relative error: 9.1e-8 and 3.3e-18.
 POWER32 = (0.693147, 0.24022242, 0.055507336, 0.009671514, 0.0013264731)

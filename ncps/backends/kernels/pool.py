@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 
 LITTLE = 20_000  # operations below which handing over to a thread costs more than it gains (about 30 microseconds)
@@ -42,8 +43,9 @@ class _Pool:
         if cls.lent is not None:
             cls.lent(work, number)
             return
-        executor = cls.threads(number - 1)
-        others = [executor.submit(work) for _ in range(number - 1)]
+        executor, others = cls.threads(number - 1), []
+        with suppress(RuntimeError):  # a larger one has taken its place, or the interpreter ends: fewer threads will do
+            others.extend(executor.submit(work) for _ in range(number - 1))
         work()
         for other in others:
             other.result()

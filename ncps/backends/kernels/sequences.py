@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +32,18 @@ def wanted() -> bool:
 
 @functools.cache
 def kernel(name: str) -> Any:
-    """A module of kernels; numba, which takes a second to import, is imported with the first."""
-    return importlib.import_module(f"ncps.backends.kernels.{name}")
+    """A module of kernels; numba, which takes a second to import, is imported with the first.
+
+    Raises:
+        ImportError: numba does not work here.
+    """
+    try:
+        return importlib.import_module(f"ncps.backends.kernels.{name}")
+    except ImportError as error:
+        raise ImportError(
+            f"Expected a numba that fits the other packages. Received: {error} Install one that does, or set "
+            "NCPS_FAST=0 in the environment, with which networks run without kernels."
+        ) from error
 
 
 @functools.cache
@@ -63,6 +74,31 @@ def like_elapsed(d_times: Array, times: Array) -> Array:
     return d_times.reshape(()) if times.ndim == 0 else plain(d_times.T[..., None])
 
 
+def check_shapes(inputs: Array, states: Iterable[tuple[Array, int]], times: Array, *marks: Array | None) -> None:
+    """Raises if an argument has not the shape that ops ask for: kernels would read and write what is not theirs.
+
+    Args:
+        inputs: (T, B, F).
+        states: each with its number of units.
+        times: elapsed times.
+        marks: which steps count, and before which samples start from zeros.
+
+    Raises:
+        ValueError: one of them has another shape.
+    """
+    steps, batch, _ = inputs.shape
+    each = steps, batch, 1
+    expected = [("times", times, ((), (steps, 1, 1), each))]
+    expected += [("initial", x, ((batch, units),)) for x, units in states]
+    expected += [("valid and resets", x, (each,)) for x in marks if x is not None]
+    for name, x, shapes in expected:
+        if x.shape not in shapes:
+            raise ValueError(
+                f"Expected {name} of shape {' or '.join(map(str, shapes))} with inputs of shape {inputs.shape}. "
+                f"Received: {x.shape}."
+            )
+
+
 def flags(x: Array | None) -> Array:
     """(T, B, 1), or None, as (B, T) or (0, 0)."""
     return NO_FLAGS if x is None else plain(x[..., 0].T)
@@ -89,11 +125,12 @@ class LTCProgram(NamedTuple):
     def of(cls, args: tuple[Any, ...]) -> tuple[LTCProgram, list[Any]]:
         """The program for a call of the op, and the tensors that it takes; None where there is none."""
         *tensors, weights, synapses, unfolds, epsilon, motors, every = args
-        return cls(unfolds, epsilon, motors, every), [*tensors, *weights, *synapses]
+        return cls(unfolds, float(epsilon), motors, every), [*tensors, *weights, *synapses]
 
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:
         """Those of the kernels."""
         inputs, initial, times, valid, resets, *others = arrays
+        check_shapes(inputs, [(initial, len(others[0]))], times, valid, resets)
         given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
         return *given, *self.network(others), *self
 
@@ -175,6 +212,8 @@ class CfCProgram(NamedTuple):
         """Those of the kernels."""
         inputs, times, valid, resets, *others = arrays
         initial, layers = others[: len(self.maps)], self.layers(others[len(self.maps) :])
+        units = [len(layer.heads[1]) // kernel("cfc").HEADS[self.mode] for layer in layers]
+        check_shapes(inputs, zip(initial, units, strict=True), times, valid, resets)
         given = batch_first(inputs), tuple(initial), elapsed(times), flags(valid), flags(resets)
         return *given, layers, self.mode, self.backbone_activation, self.head_activation, self.every
 
@@ -208,7 +247,7 @@ class CfCProgram(NamedTuple):
         parts = kernel("pool").ranges(batch, work, int(threads))
         d_outputs = batch_first(d_outputs) if self.every else plain(d_outputs)
         d_inputs, d_first, d_times, d_layers = kernel("cfc").backward(
-            d_outputs, d_final, *self.arguments(arrays), kernel("cfc").Kept(values, parts), int(threads)
+            d_outputs, d_final, *self.arguments(arrays), kernel("cfc").Kept(values, parts)
         )
         empty = np.zeros(0, d_inputs.dtype)
         weights = [

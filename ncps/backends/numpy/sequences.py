@@ -8,7 +8,16 @@ import weakref
 import numpy as np
 
 from ncps.backends.kernels.pool import is_few
-from ncps.backends.kernels.sequences import CfCProgram, LTCProgram, batch_first, elapsed, flags, plain, threads
+from ncps.backends.kernels.sequences import (
+    CfCProgram,
+    LTCProgram,
+    batch_first,
+    check_shapes,
+    elapsed,
+    flags,
+    plain,
+    threads,
+)
 from ncps.backends.numpy.streams import Streams, released
 from ncps.ops.dispatch import COMPOSITES
 
@@ -40,8 +49,9 @@ BY_VALUE = Streams()
 
 def ltc_sequence(*args):
     inputs, initial, times, valid, resets, weights, synapses, *options, every = args
-    if inputs.shape[1] == 1:  # a sample alone never takes a second thread
-        stream = BY_VALUE.stream(synapses.source, weights, options, functools.partial(ltc_stream, args))
+    if len(initial) == inputs.shape[1] == 1:  # a sample alone never takes a second thread
+        given = (*weights, *synapses), (*options, inputs.shape[2])
+        stream = BY_VALUE.stream(synapses.source, *given, functools.partial(ltc_stream, args))
         if stream is not None and inputs.dtype == initial.dtype == times.dtype == stream.dtype:
             given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, every)
@@ -110,6 +120,8 @@ def cfc_sequence(*args):
     program, arrays = CfCProgram.of(args)
     steps, batch, features = inputs.shape
     if is_few(batch, steps):
+        if batch * steps > 1:  # a single step comes from a layer, and takes less time than to look
+            check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
         stream = cfc_stream(program, features, arrays[4 + len(initial) :])
         if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
             given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)

@@ -119,9 +119,8 @@ def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfol
     neurons, count = len(weights.cm), len(weights.w)
     if batch != 1 or count * (neurons + 1) + 2 * neurons * count > SMALL or inputs.dtype.kind != "f":
         return body()
-    stream = STREAMS.stream(
-        synapses.source, weights[:11], epsilon, lambda: Stream(weights, synapses, epsilon, features)
-    )
+    given = (*weights[:11], *synapses), (epsilon, features)
+    stream = STREAMS.stream(synapses.source, *given, lambda: Stream(weights, synapses, epsilon, features))
     deltas = (times / unfolds).ravel().tolist()
     deltas = deltas if len(deltas) == steps else deltas * steps
     v, states = initial[0], np.empty((steps if every else 1, 1, neurons), inputs.dtype)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ncps import tree
-from ncps.ops.activations import elu, lecun_tanh, relu, sigmoid, softplus
+from ncps.ops.activations import elu, gelu, lecun_tanh, relu, sigmoid, silu, softplus
 from ncps.ops.arithmetic import absolute, exp, sign, tanh
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
@@ -20,17 +20,48 @@ from ncps.ops.shapes import concatenate, reshape, stack, transpose
 
 Tree = Any
 
-# Activations y = f(x) and their slopes dy/dx as functions of y, so that x need not be kept.
-ACTIVATIONS: dict[str | None, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "tanh": (tanh, lambda y: 1 - y * y),
-    "lecun_tanh": (lecun_tanh, lambda y: 0.666 * 1.7159 - (0.666 / 1.7159) * (y * y)),
-    "sigmoid": (sigmoid, lambda y: y - y * y),
-    "relu": (relu, lambda y: cast(y > 0, y.dtype)),
-    "elu": (elu, lambda y: where(y > 0, ones_like(y), y + 1)),
-    "softplus": (softplus, lambda y: 1 - exp(-y)),
-    "exp": (exp, lambda y: y),
-    "linear": (lambda x: x, ones_like),
-    None: (lambda x: x, ones_like),
+
+class Activation(NamedTuple):
+    """An activation y = f(x), and its slope dy/dx as a function of what a run keeps: y, or x where y does not tell."""
+
+    function: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    keeps_x: bool = False
+
+    def kept(self, x: Tensor, y: Tensor) -> Tensor:
+        """What is kept of both."""
+        return x if self.keeps_x else y
+
+    def value(self, kept: Tensor) -> Tensor:
+        """y."""
+        return self.function(kept) if self.keeps_x else kept
+
+
+def slope_of_silu(x: Tensor) -> Tensor:
+    """The slope of x σ(x)."""
+    s = sigmoid(x)
+    return s + x * (s - s * s)
+
+
+def slope_of_gelu(x: Tensor) -> Tensor:
+    """The slope of x (1 + tanh(a x + b x³)) / 2, Gaussian error linear units by tanh."""
+    a, b = 0.7978845608028654, 0.7978845608028654 * 0.044715
+    y = tanh(x * (a + b * x * x))
+    return 0.5 * (1 + y + x * (1 - y * y) * (a + 3 * b * x * x))
+
+
+ACTIVATIONS: dict[str | None, Activation] = {
+    "tanh": Activation(tanh, lambda y: 1 - y * y),
+    "lecun_tanh": Activation(lecun_tanh, lambda y: 0.666 * 1.7159 - (0.666 / 1.7159) * (y * y)),
+    "sigmoid": Activation(sigmoid, lambda y: y - y * y),
+    "relu": Activation(relu, lambda y: cast(y > 0, y.dtype)),
+    "elu": Activation(elu, lambda y: where(y > 0, ones_like(y), y + 1)),
+    "softplus": Activation(softplus, lambda y: 1 - exp(-y)),
+    "exp": Activation(exp, lambda y: y),
+    "silu": Activation(silu, slope_of_silu, keeps_x=True),
+    "gelu": Activation(gelu, slope_of_gelu, keeps_x=True),
+    "linear": Activation(lambda x: x, ones_like),
+    None: Activation(lambda x: x, ones_like),
 }
 NARROW = 48  # units, see `CfCRun`
 
@@ -126,8 +157,8 @@ class Kept(NamedTuple):
     """What the backward pass needs of a step of a layer, each (B, ...)."""
 
     before: Tensor  # the state, after a possible reset
-    hidden: list[Tensor]  # outputs of the backbone's layers
-    heads: Tensor  # φ(f) and φ(g) side by side; f in the mode pure
+    hidden: list[Tensor]  # of the backbone's layers, as their activation keeps it
+    heads: Tensor  # of f and g side by side, as their activation keeps it; f in the mode pure
     gate: Any  # s, or 2 s - 1 of joined heads; None in the mode pure
     rate: Any  # a; None unless the elapsed times differ
     after: Tensor
@@ -155,7 +186,7 @@ class CfCRun:
         self.shared = len(self.times.shape) == 0
         self.xs = None if self.shared else self.times, valid, resets
         self.joined = [
-            self.shared and mode != "pure" and self.head[0] is tanh and h.shape[-1] < NARROW for h in self.initial
+            self.shared and mode != "pure" and self.head.function is tanh and h.shape[-1] < NARROW for h in self.initial
         ]
         self.features = self.inputs.shape[-1]
 
@@ -203,8 +234,9 @@ class CfCRun:
         """One step of a layer, from the results of its first map; `maps` are the others."""
         hidden = []
         for kernel, bias in maps:
-            hidden.append(self.backbone[0](z))
-            z = matmul(hidden[-1], kernel) + bias
+            y = self.backbone.function(z)
+            hidden.append(self.backbone.kept(z, y))
+            z = matmul(y, kernel) + bias
         new, heads, gate, rate = self.solution(i, z, time)
         after = new if counts is None else where(counts, new, before)
         return Kept(before, hidden, heads, gate, rate, after)
@@ -221,12 +253,13 @@ class CfCRun:
             # Written as f + s (g - f), XLA would compute the three tanh of a neuron in one go again.
             new = f + 0.5 * (g + s * g) if self.mode == "no_gate" else 0.5 * ((f + g) + s * (g - f))
             return new, active[..., : 2 * n], s, None
-        both, gate, rate = self.head[0](heads[..., : 2 * n]), heads[..., 2 * n :], None
+        both, gate, rate = heads[..., : 2 * n], heads[..., 2 * n :], None
+        active = self.head.function(both)
         if not self.shared:
             rate = gate[..., :n]
             gate = rate * time + gate[..., n:]
-        f, g, s = both[..., :n], both[..., n:], sigmoid(gate)
-        return (f + s * g if self.mode == "no_gate" else f + s * (g - f)), both, s, rate
+        f, g, s = active[..., :n], active[..., n:], sigmoid(gate)
+        return (f + s * g if self.mode == "no_gate" else f + s * (g - f)), self.head.kept(both, active), s, rate
 
     # -- backward
 
@@ -257,7 +290,10 @@ class CfCRun:
             slopes = [self.slopes(i, one, times) for i, one in enumerate(kept)]
             d_states, results = scan(step, d_states, (d_outputs, slopes, *others[1:]), reverse=True)
             below = [inputs, *(one.after for one in kept[:-1])]
-            products = [map_products(x, one, d_maps) for x, one, (_, d_maps) in zip(below, kept, results, strict=True)]
+            products = [
+                map_products(x, one.before, map(self.backbone.value, one.hidden), d_maps)
+                for x, one, (_, d_maps) in zip(below, kept, results, strict=True)
+            ]
             rest, d_times = self.outside_maps(kept, results, times)
             d_inputs = matmul(results[0][1][0], of_inputs)
             return (d_states, tree.map(lambda a, b: a + b, totals, (products, rest))), (d_inputs, d_times)
@@ -273,12 +309,12 @@ class CfCRun:
 
     def slopes(self, i: int, kept: Kept, times: Tensor) -> Slopes:
         """Those of a layer in many steps."""
-        hidden = [self.backbone[1](x) for x in kept.hidden]
+        hidden = [self.backbone.slope(x) for x in kept.hidden]
         if self.mode == "pure":
             decay = self.decay(i, kept.heads, times)
             return Slopes((self.layers[i].A * decay * (times * absolute(kept.heads) - 1))[..., None, :], hidden)
         n, s = kept.gate.shape[-1], kept.gate
-        slope = self.head[1](kept.heads)
+        slope = self.head.slope(kept.heads)
         f, g = (slope[..., :n], s * slope[..., n:])
         by_gate = self.by_gate(kept)
         gates = [by_gate] if self.shared else [by_gate * times, by_gate]
@@ -291,7 +327,8 @@ class CfCRun:
     def by_gate(self, kept: Kept) -> Tensor:
         """The derivative of the new state by what the gate is a sigmoid of."""
         n, s = kept.gate.shape[-1], kept.gate
-        f, g = kept.heads[..., :n], kept.heads[..., n:]
+        heads = self.head.value(kept.heads)
+        f, g = heads[..., :n], heads[..., n:]
         return (g if self.mode == "no_gate" else g - f) * (s - s * s)
 
     def decay(self, i: int, heads: Tensor, times: Tensor) -> Tensor:
@@ -347,10 +384,12 @@ def maps_backward(slopes: Slopes, d_new: Tensor, kernels: list[Tensor]) -> list[
     return d_maps
 
 
-def map_products(below: Tensor, kept: Kept, d_maps: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+def map_products(
+    below: Tensor, before: Tensor, hidden: Iterable[Tensor], d_maps: list[Tensor]
+) -> list[tuple[Tensor, Tensor]]:
     """Gradients of kernels and biases of a layer, of many steps."""
-    first = concatenate([product(below, d_maps[0]), product(kept.before, d_maps[0])], axis=0)
-    kernels = [first, *(product(x, d) for x, d in zip(kept.hidden, d_maps[1:], strict=True))]
+    first = concatenate([product(below, d_maps[0]), product(before, d_maps[0])], axis=0)
+    kernels = [first, *(product(x, d) for x, d in zip(hidden, d_maps[1:], strict=True))]
     return [(kernel, sum(d, axis=(0, 1))) for kernel, d in zip(kernels, d_maps, strict=True)]
 
 

@@ -10,7 +10,7 @@ from ncps import tree
 from ncps.ops.activations import sigmoid
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
-from ncps.ops.creation import Tensor, convert_to_tensor, copy, zeros_like
+from ncps.ops.creation import Tensor, convert_to_tensor, copy, ones_like, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.reductions import sum
 from ncps.ops.sequences.synapses import product_of_equals, sigmoid_gradient, sparse_matrices
@@ -218,9 +218,7 @@ class LTCRun:
         def step(v: Tensor, x: Tree) -> tuple[Tensor, Tree]:
             inputs, time, counts, fresh = x
             before = started(v, fresh)
-            after, steps = self.unfolded(
-                before, self.drive(inputs), None if time is None else transpose(time) / self.unfolds
-            )
+            after, steps = self.unfolded(before, self.drive(inputs), self.solver_time(time, counts))
             v = after if counts is None else where(transpose(counts), after, before)
             motors = v[: self.motors] if self.every else None
             return v, (motors, steps) if keep else motors
@@ -253,6 +251,15 @@ class LTCRun:
         """Inputs (B, F) through their mapping, (F, B)."""
         return copy(transpose(mapping(self.weights.input_w, self.weights.input_b, inputs)))
 
+    def solver_time(self, time: Tensor | None, counts: Tensor | None) -> Tensor | None:
+        """δ of the solver in a step, (1, B) or (1, 1); None if it is in the weights.
+
+        It is not zero where a step does not count, for neither may a divisor be: 0 / 0 would get into gradients.
+        """
+        if time is None:
+            return None
+        return transpose(time if counts is None else where(counts, time, ones_like(time))) / self.unfolds
+
     # -- backward
 
     def backward(self, kept: Tree, upstream: tuple[Tensor, Tensor]) -> Tree:
@@ -264,9 +271,8 @@ class LTCRun:
             (d_v, totals), (d_motors, steps, (inputs, time, counts, fresh)) = carry, x
             d_v = d_v if d_motors is None else d_v + self.of_motors(d_motors)
             d_after = d_v if counts is None else where(transpose(counts), d_v, zeros_like(d_v))
-            d_before, d_drive, d_delta, own = self.unfolded_backward(
-                d_after, steps, None if time is None else transpose(time) / self.unfolds
-            )
+            delta = self.solver_time(time, counts)
+            d_before, d_drive, d_delta, own = self.unfolded_backward(d_after, steps, delta)
             d_inputs, more = self.drive_backward(d_drive, inputs)
             d_before = d_before if counts is None else d_before + (d_v - d_after)
             totals = tree.map(lambda a, b: a + b, totals, [*own, *more])

@@ -132,22 +132,23 @@ def part(options, leaves, states, steps):
 
 def write(results, found):
     for result, x in zip(results, found, strict=True):
-        result[...] = x.reshape(result.shape)
+        if result is not x:  # which the kernels have written there
+            result[...] = x.reshape(result.shape)
 
 
 def run_kernel(options, leaves, results):
     program = program_of(options)
     if options["keep"] and not options["again"]:
-        write(results, program.forward(placed(options, leaves), True, threads()))
+        write(results, program.forward(placed(options, leaves), True, threads(), results))
         return
-    # In chunks: the kernels have results in memory of their own.
     (outputs, *states), kept = results[: program.results], results[program.results :]
-    before = [leaves[i] for i in options["states"]]
-    for k, steps in enumerate(chunks(leaves[0].shape[1], options["chunk"])):
+    before, pieces = [leaves[i] for i in options["states"]], chunks(leaves[0].shape[1], options["chunk"])
+    for k, steps in enumerate(pieces):
         if kept:
             np.concatenate([x.ravel() for x in before], out=kept[0][k])
-        found = program.forward(part(options, leaves, before, steps), False, threads())
-        write((outputs[:, steps] if program.every else outputs, *states), found)
+        own = outputs[:, steps] if program.every and len(pieces) > 1 else outputs
+        room = [own] if own.flags.carray else None
+        write((own, *states), program.forward(part(options, leaves, before, steps), False, threads(), room))
         before = states
 
 

@@ -735,6 +735,7 @@ def forward(
     sequences: bool,
     keep: bool,
     threads: int,
+    room: Sequence[Array | None] = (None, None),
 ) -> tuple[Array, tuple[Array, ...], Kept | None]:
     """The states of a stack of layers over time.
 
@@ -751,6 +752,7 @@ def forward(
         sequences: return the outputs of all steps.
         keep: return what `backward` needs.
         threads: how many to use.
+        room: arrays for the outputs of all steps and for what is kept, which are made where there is None.
 
     Returns:
         The last layer's states (B, T, H) or, after the last step, (B, H); the last states of all layers; what to hand
@@ -766,8 +768,11 @@ def forward(
     packed = aligned(plan.parameters, inputs.dtype)
     pack_maps(table[len(layers) :], common_time(times, folded), packed)
     states = joined(first)
-    outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), inputs.dtype)
-    kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else states[:0]
+    outputs, kept = room if sequences else (None, room[1])
+    if outputs is None:
+        outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), inputs.dtype)
+    if kept is None:
+        kept = aligned(batch * steps * plan.values, inputs.dtype) if keep else states[:0]
     arguments = (
         plain(inputs), plain(times), plain(valid), plain(resets), states, outputs, kept, plan.values, table,
         len(layers), plan.scales, MODES[mode],

@@ -16,6 +16,7 @@ samples of a block, and as many more, of zeros, as vectors need.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,6 +88,7 @@ def forward(
     sequences: bool,
     keep: bool,
     threads: int,
+    room: Sequence[Array | None] = (None, None),
 ) -> tuple[Array, Array, Array | None]:
     """Outputs, last states and what `backward` needs.
 
@@ -106,15 +108,19 @@ def forward(
         sequences: whether outputs are those of all steps, (B, T, M), or of the last, (B, M).
         keep: whether to keep the states before all steps, for the gradient.
         threads: how many threads to use at most.
+        room: arrays for the outputs of all steps and for the states that are kept, which are made where there is None.
 
     Returns:
         outputs; (B, N) states after the last step; (T, B, N) states before each step or None.
     """
     samples, steps, _ = inputs.shape
     neurons = first.shape[1]
-    outputs = np.empty((samples, steps if sequences else 1, motors), first.dtype)
+    outputs, kept = room if sequences else (None, room[1])
+    if outputs is None:
+        outputs = np.empty((samples, steps if sequences else 1, motors), first.dtype)
+    if kept is None:
+        kept = np.empty((steps, samples, neurons) if keep else (0, 0, 0), first.dtype)
     final = np.empty_like(first)
-    kept = np.empty((steps, samples, neurons) if keep else (0, 0, 0), first.dtype)
     given = (inputs, first, times, valid, resets, *packed(weights, wiring), unfolds, epsilon)
 
     def part(_: int, begin: int, end: int) -> None:

@@ -145,9 +145,13 @@ class LTCProgram(NamedTuple):
         """`forward` for single samples with these weights and synapses."""
         return kernel("ltc").Stream(*self.network(arrays), self.unfolds, self.epsilon, self.motors)
 
-    def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
-        """Outputs (B, T, M) or (B, M), last state, and where it is asked for what `backward` needs."""
-        outputs, final, kept = kernel("ltc").forward(*self.arguments(arrays), keep, threads)
+    def forward(self, arrays: Arrays, keep: bool, threads: int, room: Arrays | None = None) -> Arrays:
+        """Outputs (B, T, M) or (B, M), last state, and where it is asked for what `backward` needs.
+
+        With `room` for all of these, the large ones are written there.
+        """
+        places = (room[0], room[self.results] if keep else None) if room else (None, None)
+        outputs, final, kept = kernel("ltc").forward(*self.arguments(arrays), keep, threads, places)
         return [outputs, final, kept] if keep else [outputs, final]
 
     def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:
@@ -234,9 +238,13 @@ class CfCProgram(NamedTuple):
         options = self.mode, self.backbone_activation, self.head_activation
         return kernel("cfc").FewSteps(self.layers(arrays), features, *options, given[0].dtype)
 
-    def forward(self, arrays: Arrays, keep: bool, threads: int) -> Arrays:
-        """Outputs (B, T, H) or (B, H), last states, and where it is asked for what `backward` needs."""
-        outputs, final, kept = kernel("cfc").forward(*self.arguments(arrays), keep, threads)
+    def forward(self, arrays: Arrays, keep: bool, threads: int, room: Arrays | None = None) -> Arrays:
+        """Outputs (B, T, H) or (B, H), last states, and where it is asked for what `backward` needs.
+
+        With `room` for all of these, the large ones are written there.
+        """
+        places = (room[0], room[self.results] if keep else None) if room else (None, None)
+        outputs, final, kept = kernel("cfc").forward(*self.arguments(arrays), keep, threads, places)
         return [outputs, *final, *([kept.values, np.array(threads, outputs.dtype)] if keep else [])]
 
     def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:

@@ -28,6 +28,7 @@ LAYERS = {
     "cfc_wired": lambda: CfC(AutoNCP(9, 2), mode="no_gate", dtype="float64"),
     "cfc_pure": lambda: CfC(5, mode="pure", backbone_layers=2, backbone_activation="silu", dtype="float64"),
     "cfc_gelu": lambda: CfC(5, backbone_activation="gelu", head_activation="silu", dtype="float64"),
+    "cfc_exact": lambda: CfC(5, backbone_activation="gelu_exact", return_sequences=True, dtype="float64"),
     "cfc_elu": lambda: CfC(5, head_activation="elu", return_sequences=True, dtype="float64"),
 }
 OPTIONS = {

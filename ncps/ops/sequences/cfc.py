@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ncps import tree
 from ncps.ops.activations import elu, gelu, lecun_tanh, relu, sigmoid, silu, softplus
-from ncps.ops.arithmetic import absolute, exp, sign, tanh
+from ncps.ops.arithmetic import absolute, erf, exp, sign, tanh
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
 from ncps.ops.creation import Tensor, cast, convert_to_tensor, ones_like, zeros_like
@@ -45,9 +46,20 @@ def slope_of_silu(x: Tensor) -> Tensor:
 
 def slope_of_gelu(x: Tensor) -> Tensor:
     """The slope of x (1 + tanh(a x + b x³)) / 2, Gaussian error linear units by tanh."""
-    a, b = 0.7978845608028654, 0.7978845608028654 * 0.044715
+    a = (2 / math.pi) ** 0.5
+    b = 0.044715 * a
     y = tanh(x * (a + b * x * x))
     return 0.5 * (1 + y + x * (1 - y * y) * (a + 3 * b * x * x))
+
+
+def gelu_exact(x: Tensor) -> Tensor:
+    """x times the normal distribution function of x."""
+    return gelu(x, approximate=False)
+
+
+def slope_of_gelu_exact(x: Tensor) -> Tensor:
+    """The slope of that."""
+    return 0.5 * (1 + erf(0.5**0.5 * x)) + x * (0.5 / math.pi) ** 0.5 * exp(-0.5 * x * x)
 
 
 ACTIVATIONS: dict[str | None, Activation] = {
@@ -60,6 +72,7 @@ ACTIVATIONS: dict[str | None, Activation] = {
     "exp": Activation(exp, lambda y: y),
     "silu": Activation(silu, slope_of_silu, keeps_x=True),
     "gelu": Activation(gelu, slope_of_gelu, keeps_x=True),
+    "gelu_exact": Activation(gelu_exact, slope_of_gelu_exact, keeps_x=True),
     "linear": Activation(lambda x: x, ones_like),
     None: Activation(lambda x: x, ones_like),
 }

@@ -16,7 +16,7 @@ from rich.console import Console
 from benchmarks import compare, export
 from benchmarks.comparing import floors, growth, limit, memory, page, plots, sides, tables
 from benchmarks.comparing.bench import Bench, Options, Question, take_turns
-from benchmarks.comparing.cases import CENTERS, CFC_64, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
+from benchmarks.comparing.cases import CENTERS, CFC_64, CFC_WIRED, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
 from benchmarks.comparing.process import Failed
 from benchmarks.comparing.records import Record, Results, about
 from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, UPSTREAM_CELLS, Side
@@ -231,13 +231,33 @@ def test_memory_is_that_of_the_call():
 
 
 def test_the_limit_counts_products_and_sigmoids():
-    assert limit.WORK["CfC"](CFC_64).operations == 2 * ((20 + 64) * 128 + 128 * 256)
+    products = (20 + 64) * 128, 128 * 3 * 64
+    assert limit.WORK["CfC"](CFC_64).operations("forward") == 2 * sum(products)
+    assert limit.WORK["CfC"](CFC_64).operations("training") == 2 * (3 * sum(products) - 20 * 128)
     assert limit.WORK["LTC"](LTC_FULL).sigmoids == 20 * 64 + 6 * 64 * 64
     assert limit.WORK["LTC"](LTC_64).sigmoids < limit.WORK["LTC"](LTC_FULL).sigmoids / 4
     assert set(limit.WORK) == {case.cell for case in CENTERS}
+    assert {cell for cell in limit.WORK if not limit.WORK[cell](Case(cell)).products} == {"LTC", "STC", "LRC"}
     run, factor = limit.prepare("numpy", replace(CFC_64, batch=1, steps=2), "training")
     run()
     assert factor == 2 / limit.ROWS[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "without_gradient"),
+    [
+        (CFC_WIRED, 20 * 3 * 34),  # of the first layer, 34 inter neurons
+        (Case("LSTM"), 20 * 4 * 64),
+        (Case("CTRNN"), 20 * 64),
+        (Case("CTGRU"), 20 * 3 * 64),
+        (Case("LinOSS"), 20 * 3 * 64),
+        (Case("MixedMemory"), 20 * 4 * 64),
+    ],
+    ids=lambda case: getattr(case, "network", ""),
+)
+def test_the_limit_needs_no_gradient_of_inputs(case, without_gradient):
+    work = limit.WORK[case.cell](case)
+    assert 3 * work.operations("forward") - work.operations("training") == 2 * without_gradient
 
 
 # -- floors

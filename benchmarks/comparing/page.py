@@ -26,7 +26,8 @@ followed each other, "spread" is the least and the most.
   torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
 - **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
-  A sequence goes step by step, so small networks stay far below; above 100 %, our sigmoid is faster than the library's.
+  A sequence goes step by step, so small networks stay far below. Both are the library's of torch: who
+  has faster ones, as our kernels have sigmoids, may come above 100 %.
 - Options have their defaults on every side. So ncps 1.0.1 on torch keeps weights positive by a softplus, ours by max.
 
 {warning}This page is written by a script; make it anew on your machine:

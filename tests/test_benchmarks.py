@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from rich.console import Console
 
 from benchmarks import compare, export
-from benchmarks.comparing import floors, growth, limit, memory, page, plots, sides, tables
+from benchmarks.comparing import floors, growth, limit, memory, page, peers, plots, sides, tables, worker
 from benchmarks.comparing.bench import Bench, Options, Question, take_turns
 from benchmarks.comparing.cases import CENTERS, CFC_64, CFC_WIRED, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
+from benchmarks.comparing.models import Model
 from benchmarks.comparing.process import Failed
 from benchmarks.comparing.records import Record, Results, about
 from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, UPSTREAM_CELLS, Side
@@ -108,6 +110,83 @@ def test_the_process_of_a_peer_imports_nothing_of_ours():
     line = f"import sys, {', '.join(f'benchmarks.comparing.{name}' for name in modules)}; print('ncps' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", line], cwd=sides.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# -- networks of peers
+
+
+def stepped(model, name, series):
+    """Outputs of steps that carry the state."""
+    state, outputs = None, []
+    for t in range(series.shape[1]):
+        output, state = model.steps[name](model.layer, series[:, t], state)
+        outputs.append(array_of(output).reshape(1, -1))
+    return np.stack(outputs, 1)
+
+
+def array_of(x):
+    return x.detach().numpy() if hasattr(x, "detach") else np.asarray(x)
+
+
+def test_a_layer_of_keras_and_its_cell_take_the_same_steps():
+    keras = pytest.importorskip("keras")
+    model = peers.keras_lstm(TINY)
+    series = np.random.default_rng(0).standard_normal((1, 4, TINY.features), np.float32)
+    whole = array_of(model.outputs(model.layer, keras.ops.convert_to_tensor(series)))
+    assert set(model.steps) == {"layer", "cell"}
+    for name in model.steps:
+        assert_allclose(stepped(model, name, series), whole, atol=1e-6)
+
+
+def test_a_cell_without_a_list_of_states_carries_its_state():
+    class Layer:
+        """As a wired CfC of ncps 1.0.1: its cell returns a bare tensor."""
+
+        def __call__(self, x):
+            return x
+
+        def cell(self, x, states):
+            return x + states[0], x + states[0]
+
+        def get_initial_state(self, batch):
+            return [np.zeros((batch, 3))]
+
+        def get_weights(self):
+            return []
+
+        def set_weights(self, weights):
+            pass
+
+    model = peers.keras_model(Layer(), TINY)
+    assert stepped(model, "cell", np.ones((1, 4, 3)))[0, :, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_a_cell_of_torch_starts_with_zeros_and_carries_its_state():
+    torch = pytest.importorskip("torch")
+
+    class Layer:
+        state_size = 3
+
+        def rnn_cell(self, x, state, elapsed):
+            return x + state * elapsed, x + state * elapsed
+
+    model = Model(Layer(), None, {"cell": peers.torch_cell_step})
+    assert stepped(model, "cell", torch.ones(1, 4, 3))[0, :, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_each_step_of_a_network_is_a_way_to_run_it():
+    from benchmarks.comparing.frameworks import numpy
+
+    def counting(layer, x, state):
+        taken.append(layer)
+        return x, (state or 0) + layer
+
+    taken = []
+    model = Model(2, None, {"layer": counting, "cell": lambda layer, x, state: counting(3, x, state)})
+    runs = worker.ways_to_run(numpy, model, "control", [np.ones(1)])
+    assert list(runs) == ["eager, layer", "eager, cell"]
+    runs["eager, cell"]()
+    assert taken == [3]
 
 
 # -- measuring
@@ -386,6 +465,8 @@ def test_tables_show_numbers_and_what_failed():
     row = tables.records([record(failure="ended", peer_failure="no answer", fast=False)])[0]
     assert len(row) == len(tables.RECORDS)
     assert {"failed: ended", "failed: no answer", "torch (not fast)"} <= set(row)
+    row = tables.records([record(way="xla, step", peer="ncps 1.0.1 (torch)", peer_way="eager, cell")])[0]
+    assert {"torch (xla)", "ncps 1.0.1 (torch), cell"} <= set(row)
     assert tables.markdown(["a", "b"], [["1", "x|y"]]).splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |"]
 
 

@@ -13,7 +13,7 @@ from benchmarks.comparing.records import Record
 
 NOTHING = "–"
 Rows = list[list[str]]
-CHOSEN = ("compiled", "graph", "xla", "fixed weights")  # ways to run that are one of several
+CHOSEN = ("compiled", "graph", "xla", "fixed weights", "cell")  # parts of ways to run, each one of several
 
 RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
            "times faster", "spread ", "less memory", "of the limit"]  # fmt: skip
@@ -38,9 +38,18 @@ def between(low: float | None, high: float | None) -> str:
 
 def backend_of(record: Record) -> str:
     """The backend, and what is unusual of the way it ran."""
-    notes = [record.way] if record.way in CHOSEN else []
-    notes += [] if record.fast else ["not fast"]
+    notes = [*unusual(record.way), *([] if record.fast else ["not fast"])]
     return f"{record.backend} ({', '.join(notes)})" if notes else record.backend
+
+
+def peer_of(record: Record) -> str:
+    """The peer, and what is unusual of the way it ran."""
+    return ", ".join([record.peer, *unusual(record.peer_way)]) if record.peer else NOTHING
+
+
+def unusual(way: str | None) -> list[str]:
+    """The parts of a way to run that tell it from others."""
+    return [part for part in (way or "").split(", ") if part in CHOSEN]
 
 
 def records(found: Sequence[Record]) -> Rows:
@@ -56,7 +65,7 @@ def records(found: Sequence[Record]) -> Rows:
             between(record.min_ms, record.max_ms),
             digits(record.compile_s),
             digits(record.peak_mb),
-            record.peer or NOTHING,
+            peer_of(record),
             digits(record.peer_median_ms) if record.peer_failure is None else f"failed: {record.peer_failure}",
             digits(record.peer_peak_mb),
             digits(record.ratio),
@@ -76,7 +85,7 @@ def floors(verdicts: Sequence[Verdict]) -> Rows:
             f"{verdict.record.steps:,}",
             verdict.record.mode,
             backend_of(verdict.record),
-            verdict.check.question.against or verdict.check.floor.against,
+            peer_of(verdict.record) if verdict.check.question.against else verdict.check.floor.against,
             verdict.check.floor.figure.text,
             digits(verdict.figure),
             f"{'≥' if verdict.check.floor.figure.at_least else '≤'} {digits(verdict.check.floor.bound)}",

@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -70,7 +71,7 @@ class Session:
                 small()
         data = tensors(framework, who, what, mode)  # belong to the user, and are there before
         meter = Meter(framework.release, framework.device_peak if on_gpu(who) else None)
-        call = getattr(framework, mode)(make(who, what), *data)[way]
+        call = ways_to_run(framework, make(who, what), mode, data)[way]
         call()  # compiles
         return {"peak_mb": meter.above_start(call)}
 
@@ -109,7 +110,18 @@ def make(side: Side, case: Case) -> Model:
 
 def ways(framework: ModuleType, side: Side, case: Case, mode: str) -> Ways:
     """The ways to run a case."""
-    return getattr(framework, mode)(make(side, case), *tensors(framework, side, case, mode))
+    return ways_to_run(framework, make(side, case), mode, tensors(framework, side, case, mode))
+
+
+def ways_to_run(framework: ModuleType, model: Model, mode: str, data: Sequence[Any]) -> Ways:
+    """The ways to run a network; in control, each of them with each of the network's steps."""
+    if mode != "control":
+        return getattr(framework, mode)(model, *data)
+    return {
+        f"{way}, {name}": run
+        for name, step in model.steps.items()
+        for way, run in framework.control(model, step, *data).items()
+    }
 
 
 def tensors(framework: ModuleType, side: Side, case: Case, mode: str) -> list[Any]:

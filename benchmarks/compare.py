@@ -182,7 +182,7 @@ def grid_questions(args: argparse.Namespace) -> list[Question]:
     for case in cases:
         for backend in args.backends:
             for mode in args.modes:
-                if not runs(backend, mode):
+                if not runs(backend, mode, case):
                     continue
                 asked = case.of_mode(mode), mode, Side(OURS, backend)
                 questions += [Question(*asked, other) for other in beside(args.peers, backend, case)]

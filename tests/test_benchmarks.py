@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 from rich.console import Console
 
 from benchmarks import compare, export
-from benchmarks.comparing import floors, growth, limit, memory, page, peers, plots, sides, tables, worker
+from benchmarks.comparing import floors, growth, limit, memory, ours, page, peers, plots, sides, tables, worker
 from benchmarks.comparing.bench import Bench, Options, Question, take_turns
 from benchmarks.comparing.cases import CENTERS, CFC_64, CFC_WIRED, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
 from benchmarks.comparing.models import Model
@@ -103,6 +103,23 @@ def test_every_backend_has_every_peer():
     assert all(set(frameworks) == set(BACKENDS) for frameworks in PEERS.values())
     assert sides.peer(UPSTREAM, "jax", Case("GRU")) is None
     assert sides.peer(LSTM, "jax", Case("GRU")).label == "flax.nnx LSTM"
+
+
+def test_both_sides_of_a_mixed_memory_do_the_same_work():
+    forms = {
+        backend: [cell for cell in sides.FORMS if sides.runs(backend, "forward", Case(cell))] for backend in BACKENDS
+    }
+    assert {backend for backend in BACKENDS if forms[backend] == ["MixedMemory-state"]} == {"numpy", "torch", "mlx"}
+    assert all(forms[backend] == ["MixedMemory"] for backend in ("jax", "tensorflow", *sides.KERAS))
+    assert [ours.make(replace(TINY, cell=cell)).layer.cell.memory_to for cell in sides.FORMS] == ["input", "state"]
+    assert {q.case.cell for q in growth_and_floors("jax") if q.case.cell in sides.FORMS} == {"MixedMemory"}
+    args = compare.parsed(["--cells", "MixedMemory", "--peers", "none", "--backends", "numpy", "jax"])
+    asked = {(question.ours.framework, question.case.cell) for question in compare.grid_questions(args)}
+    assert asked == {("numpy", "MixedMemory-state"), ("jax", "MixedMemory")}
+
+
+def growth_and_floors(backend):
+    return [check.question for check in floors.checks([backend])] + growth.questions([backend])
 
 
 def test_the_process_of_a_peer_imports_nothing_of_ours():
@@ -314,6 +331,8 @@ def test_the_limit_counts_products_and_sigmoids():
     assert limit.WORK["CfC"](CFC_64).operations("forward") == 2 * sum(products)
     assert limit.WORK["CfC"](CFC_64).operations("training") == 2 * (3 * sum(products) - 20 * 128)
     assert limit.WORK["LTC"](LTC_FULL).sigmoids == 20 * 64 + 6 * 64 * 64
+    assert limit.WORK["MixedMemory"](Case("MixedMemory")).sigmoids == 64 * 64 + 6 * 64 * 64
+    assert limit.WORK["MixedMemory-state"](Case("MixedMemory")).sigmoids == 20 * 64 + 6 * 64 * 64
     assert limit.WORK["LTC"](LTC_64).sigmoids < limit.WORK["LTC"](LTC_FULL).sigmoids / 4
     assert set(limit.WORK) == {case.cell for case in CENTERS}
     assert {cell for cell in limit.WORK if not limit.WORK[cell](Case(cell)).products} == {"LTC", "STC", "LRC"}

@@ -177,7 +177,7 @@ def checks(
     stated_before = set()
     for floor in floors:
         for backend in floor.backends:
-            if backend not in backends or not named(floor.case, cells) or not runs(backend, floor.mode):
+            if backend not in backends or not named(floor.case, cells) or not runs(backend, floor.mode, floor.case):
                 continue
             case = replace(floor.case, steps=long) if floor.case.steps == LONG else floor.case
             asked = question(floor, case.of_mode(floor.mode), backend)

@@ -69,7 +69,7 @@ def questions(backends: Collection[str], cells: Sequence[str] = (), quick: bool 
         if named(series.base, cells)
         for backend in backends
         for mode in GROWING
-        if runs(backend, mode)
+        if runs(backend, mode, series.base)
         for case in series.cases[: 2 if quick else None]
     ]
 

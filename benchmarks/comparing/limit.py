@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -143,8 +144,14 @@ def linoss(case: Case) -> Work:
     return Work([of_inputs(case, 2 * n), Product(2 * n, n), of_inputs(case, n)])
 
 
-def mixed_memory(case: Case) -> Work:
-    return Work(gated(4)(case).products, synaptic(UNFOLDS)(case).sigmoids)
+def mixed_memory(to: str) -> Callable[[Case], Work]:
+    """A memory of gates, whose output takes the place of the inputs or of the state of a cell with synapses."""
+
+    def work(case: Case) -> Work:
+        inner = replace(case, features=case.units) if to == "input" else case
+        return Work(gated(4)(case).products, synaptic(UNFOLDS)(inner).sigmoids)
+
+    return work
 
 
 WORK: dict[str, Callable[[Case], Work]] = {
@@ -157,7 +164,8 @@ WORK: dict[str, Callable[[Case], Work]] = {
     "CTRNN": integrated(UNFOLDS),
     "NeuralODE": integrated(RK4 * UNFOLDS),
     "CTGRU": ctgru,
-    "MixedMemory": mixed_memory,
+    "MixedMemory": mixed_memory("input"),
+    "MixedMemory-state": mixed_memory("state"),
     "LinOSS": linoss,
     "LSTM": gated(4),
     "GRU": gated(3),

@@ -24,7 +24,8 @@ followed each other, "spread" is the least and the most.
   TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. Under
   `jax.jit`, a control step takes the weights as arguments or has them as constants; that of ncps 1.0.1 and of Keras'
   LSTM is one of the layer or of its cell alone; again the faster counts. ncps 1.0.1 has torch and Keras: our jax and
-  TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch.
+  TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch. Its MixedMemory differs between
+  the two (memory to the input, or to the state), so each runs beside ours of the same form.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
 - **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
   A sequence goes step by step, so small networks stay far below. Both are the library's of torch: who

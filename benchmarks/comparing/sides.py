@@ -31,7 +31,9 @@ UPSTREAM_CELLS = {  # its layer and options
     "CfC-no_gate": ("CfC", {"mode": "no_gate"}),
     "CfC-pure": ("CfC", {"mode": "pure"}),
     "MixedMemory": ("LTC", {"mixed_memory": True}),
+    "MixedMemory-state": ("LTC", {"mixed_memory": True}),
 }
+FORMS = {"MixedMemory": "keras", "MixedMemory-state": "torch"}  # of one cell, and whose form each is in ncps 1.0.1
 LSTM_NAMES = {"torch": "torch.nn.LSTM", "jax": "flax.nnx LSTM", "mlx": "mlx.nn.LSTM", "keras": "keras.layers.LSTM"}
 
 # What would steer only some of the sides, or hide what compiling costs. Settings of OpenBLAS for one processor slow
@@ -85,9 +87,10 @@ def peer(name: str, backend: str, case: Case) -> Side | None:
     return Side(name, PEERS[name][backend])
 
 
-def runs(backend: str, mode: str) -> bool:
-    """Whether a backend has a mode: NumPy does not train."""
-    return backend != "numpy" or mode != "training"
+def runs(backend: str, mode: str, case: Case) -> bool:
+    """Whether a case runs: NumPy does not train, and of two forms of a cell each backend has that of its peer."""
+    family = Side(UPSTREAM, PEERS[UPSTREAM][backend]).family
+    return (backend != "numpy" or mode != "training") and FORMS.get(case.cell, family) == family
 
 
 def installed(framework: str) -> bool:

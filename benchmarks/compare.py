@@ -192,13 +192,18 @@ def grid_questions(args: argparse.Namespace) -> list[Question]:
 def beside(names: Sequence[str], backend: str, case: Case) -> list[Side | None]:
     """The peers of a case; none at all is a peer as well.
 
-    An LSTM is the same for all cells of a size. Unless it is asked for by name, it runs beside few of them, and beside
-    those that nobody else has.
+    An LSTM is the same for all cells of a size. Unless it is asked for by name, it runs beside few of them, in every
+    size, and beside those that nobody else has.
     """
     found = {name: peer(name, backend, case) for name in peers_of(names)}
-    if ALL in names and found[UPSTREAM] is not None and case not in VARIED:
+    if LSTM in found and LSTM not in names and found[UPSTREAM] is not None and kind(case) not in map(kind, VARIED):
         del found[LSTM]
     return [side for side in found.values() if side] or [None]
+
+
+def kind(case: Case) -> tuple[str, str]:
+    """What a case has in common with those of other sizes."""
+    return case.cell, case.wiring
 
 
 def growth_questions(args: argparse.Namespace, records: Sequence[Record]) -> list[Question]:

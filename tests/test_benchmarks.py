@@ -557,8 +557,17 @@ def test_the_lstm_is_not_repeated_for_every_cell():
         return {side.package for side in compare.beside(names, "torch", case)}
 
     assert packages("all", case=CFC_64) == {UPSTREAM, LSTM}
-    assert packages("all", case=LTC_19) == {UPSTREAM}
-    assert packages(LSTM, UPSTREAM, case=LTC_19) == {UPSTREAM, LSTM}
+    assert packages("all", case=CFC_WIRED) == {UPSTREAM}
+    assert packages(LSTM, UPSTREAM, case=CFC_WIRED) == {UPSTREAM, LSTM}
+    assert packages("all", LSTM, case=CFC_WIRED) == {UPSTREAM, LSTM}
+
+
+@pytest.mark.parametrize("flags", ["--quick", "--batch 3", "--steps 7", "--units 32"])
+def test_an_lstm_runs_in_every_size(flags):
+    args = compare.parsed([*flags.split(), "--backends", "torch", "--peers", LSTM])
+    args.peers = ["all"]
+    beside = {q.case.network for q in compare.grid_questions(args) if q.peer and q.peer.package == LSTM}
+    assert {network.split("(")[0] for network in beside} >= {"LTC AutoNCP", "CfC"}
 
 
 def test_a_peer_is_looked_for_before_anything_is_measured(capsys):

@@ -22,7 +22,7 @@ from rich.console import Console
 from benchmarks.comparing import floors, growth, page, plots, tables
 from benchmarks.comparing.bench import Bench, Options, Question
 from benchmarks.comparing.cases import LONG, MODES, QUICK, VARIED, Case, grid
-from benchmarks.comparing.records import Record, Results, about
+from benchmarks.comparing.records import Record, Results, about, merged
 from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, Side, installed, packages, peer, runs
 
 LISTS = ("grid", "floors", "growth")
@@ -41,10 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures or reads, and shows; the exit status, 1 if floors were asked for and one was missed."""
     args = parsed(arguments)
     console, progress = Console(), Console(stderr=True)
-    if args.read:
-        results = merged([Results.read(file) for file in args.read])
-    else:
-        results = started(args)
+    results = args.results
+    if not args.read:
         measure(args, results, progress)
     verdicts = judged(args, results)
     grown = growth.fits(results.records)
@@ -58,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments."""
+    """The arguments, and with them the results that there are."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -84,6 +82,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(name, type=Path, nargs="?", const=place, metavar="PATH", help=f"{purpose} (default: {place})")
     args = parser.parse_args(arguments)
     try:
+        args.results = opened(args)
         args.backends = chosen(args.backends)
         if not args.read:
             check_peers(args)
@@ -123,11 +122,25 @@ def check_peers(args: argparse.Namespace) -> None:
         packages(Side(name, "torch"), args.peers_dir)
 
 
-def started(args: argparse.Namespace) -> Results:
-    """No results yet, or those of the run that goes on."""
-    if args.resume and args.json and args.json.exists():
-        return Results.read(args.json)
-    return Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+def opened(args: argparse.Namespace) -> Results:
+    """Results that were read, those of the run that goes on, or none yet.
+
+    Raises:
+        ValueError: they do not go together, or a file would be lost.
+    """
+    if args.read:
+        return merged([Results.read(file) for file in args.read])
+    if args.resume and args.json is None:
+        raise ValueError("Expected --json FILE beside --resume. Received: none. Name the file whose run goes on.")
+    new = Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+    if args.json is None or not args.json.exists():
+        return new
+    if not args.resume:
+        raise ValueError(
+            f"Expected a new file for --json. Received: {args.json}, which is there. Go on with its run by --resume, "
+            "or delete it."
+        )
+    return merged([Results.read(args.json), new])
 
 
 def measure(args: argparse.Namespace, results: Results, progress: Console) -> None:
@@ -222,11 +235,6 @@ def judged(args: argparse.Namespace, results: Results) -> list[floors.Verdict]:
     """What the records say of the floors: all that can be judged."""
     verdicts = (floors.stated(check, results.records) for check in asked_floors(args, results.about["quick"]))
     return [verdict for verdict in verdicts if verdict and (verdict.figure is not None or verdict.reason)]
-
-
-def merged(parts: Sequence[Results]) -> Results:
-    """The records of several runs; what the first was measured on counts for all."""
-    return Results(parts[0].about, [record for part in parts for record in part.records])
 
 
 def line(record: Record) -> str:

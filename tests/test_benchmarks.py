@@ -14,8 +14,9 @@ import pytest
 from numpy.testing import assert_allclose
 from rich.console import Console
 
+import ncps
 from benchmarks import compare, export
-from benchmarks.comparing import floors, growth, limit, memory, ours, page, peers, plots, sides, tables, worker
+from benchmarks.comparing import floors, growth, limit, memory, ours, page, peers, plots, records, sides, tables, worker
 from benchmarks.comparing.bench import Bench, Options, Question, take_turns
 from benchmarks.comparing.cases import CENTERS, CFC_64, CFC_WIRED, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
 from benchmarks.comparing.models import Model
@@ -467,10 +468,70 @@ def test_records_are_written_and_read(tmp_path):
     before.write(tmp_path / "records.json")
     after = Results.read(tmp_path / "records.json")
     assert after == before
-    assert {"machine", "threads", "versions", "environment"} <= set(after.about)
+    assert {"machine", "threads", "versions", "environment", "commits"} <= set(after.about)
     assert after.about["environment"]["OMP_NUM_THREADS"] == "2"
     assert after.about["versions"]["numpy"] == np.__version__
     assert after.records[0].case == LTC_64
+
+
+def test_older_records_do_not_tell_of_which_code_they_are(tmp_path):
+    before = results(record())
+    del before.about["commits"]
+    before.write(tmp_path / "records.json")
+    after = Results.read(tmp_path / "records.json")
+    assert after.about["commits"] == []
+    assert "State of the code: unknown." in page.conditions(after.about)
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "records.json"
+    results(record()).write(file)
+    before = file.read_text()
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        results(record(), record()).write(file)
+    assert file.read_text() == before
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_state_of_the_code(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    assert records.commit() == ncps.__version__
+    code = tmp_path / "code.py"
+    code.write_text("1")
+    who = "-c", "user.name=x", "-c", "user.email=x"
+    for command in (["init"], ["add", "."], [*who, "commit", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, capture_output=True, check=True)
+    clean = records.commit()
+    code.write_text("2")
+    assert (len(clean), records.commit()) == (7, f"{clean}-dirty")
+
+
+def test_runs_are_merged_with_the_states_of_their_code():
+    one, other = results(record()), results(record(CFC_64))
+    one.about["commits"], other.about["commits"] = ["a", "b"], ["b", "c"]
+    both = records.merged([one, other])
+    assert both.about["commits"] == ["a", "b", "c"]
+    assert both.records == [*one.records, *other.records]
+    assert "State of the code: `a`, `b`, `c`." in page.conditions(both.about)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"device": "gpu"}, "device = cpu. Received: device = gpu"),
+        ({"threads": 3}, "threads = 2. Received: threads = 3"),
+        ({"quick": False}, "quick = True. Received: quick = False"),
+        ({"machine": "another"}, "Received: machine = another"),
+        ({"versions": {"numpy": "1.0"}}, r"numpy = 1\.0"),
+        ({"environment": {"XLA_FLAGS": "x"}}, "XLA_FLAGS = x"),
+    ],
+)
+def test_what_was_measured_elsewhere_is_not_mixed(changes, text):
+    other = results(record())
+    other.about |= changes
+    with pytest.raises(ValueError, match=text):
+        records.merged([results(record()), other])
 
 
 def test_tables_show_numbers_and_what_failed():
@@ -586,6 +647,15 @@ def test_a_run_from_end_to_end(tmp_path, capsys):
     before = file.read_text()
     assert compare.main([*what.split(), "--json", str(file), "--resume"]) == 0
     assert file.read_text() == before  # nothing was left to measure
+    for flags, told in (
+        (["--json", str(file)], "--resume, or delete it"),
+        (["--resume"], "Expected --json FILE beside --resume"),
+        (["--json", str(file), "--resume", "--threads", "2"], "Received: threads = 2"),
+    ):
+        with pytest.raises(SystemExit):
+            compare.main([*what.split(), *flags])
+        assert told in capsys.readouterr().err.replace("\n", " ")
+    assert file.read_text() == before
 
 
 # -- exported code

@@ -91,8 +91,10 @@ def columns(found: Sequence[Record]) -> tables.Rows:
 def conditions(about: dict) -> str:
     """On what and with what was measured."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    code = ", ".join(f"`{commit}`" for commit in about["commits"]) or "unknown"
     settings = ", ".join(f"`{name}={value}`" for name, value in about["environment"].items()) or "none"
     return (
         f"Measured on {about['date']} with {about['threads']} threads on the {about['device'].upper()} of: "
-        f"{about['machine']}.\nVersions: {versions}.\nSettings in the environment: {settings}.\n"
+        f"{about['machine']}.\nState of the code: {code}.\nVersions: {versions}.\n"
+        f"Settings in the environment: {settings}.\n"
     )

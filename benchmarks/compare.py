@@ -152,7 +152,7 @@ def measure(args: argparse.Namespace, results: Results, progress: Console) -> No
         if args.json:
             results.write(args.json)
 
-    given = {"threads": args.threads, "device": args.device, "peers": args.peers_dir.resolve()}
+    given = {"threads": args.threads, "device": args.device, "peers": args.peers_dir}
     given |= HURRIED if args.quick else {}
     given |= {"patience_s": args.patience} if args.patience else {}
     bench = Bench(Options(**given), changed, tuple(results.records))

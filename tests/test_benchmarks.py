@@ -130,6 +130,20 @@ def test_the_process_of_a_peer_imports_nothing_of_ours():
     assert done.stdout.strip() == "False"
 
 
+def test_a_folder_of_peers_is_found_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "peers" / UPSTREAM / "ncps").mkdir(parents=True)
+    assert sides.packages(Side(UPSTREAM, "torch"), Path("peers"))[0] == tmp_path / "peers" / UPSTREAM
+
+
+def test_a_library_of_the_same_name_from_elsewhere_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(ncps.__file__).parents[1]))
+    worker.check_origin()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ImportError, match=r"Expected ncps of .* Received: .*__init__\.py"):
+        worker.check_origin()
+
+
 # -- networks of peers
 
 
@@ -675,6 +689,20 @@ def test_a_step_in_c_is_timed(tmp_path):
     text = shown.export_text()
     assert "150" in text
     assert f"{code.flash:,}" in text
+
+
+def test_an_export_without_its_peer_has_not_kept_its_ratio(monkeypatch, capsys):
+    assert export.miss(cost(500.0)) is None
+    assert export.miss(cost(400.0)).endswith("not 50 times faster than ncps 1.0.1")
+    monkeypatch.setattr(export, "packages", lambda *_: [])
+    monkeypatch.setattr(export, "costs", lambda _: [cost(None)])
+    monkeypatch.setattr(export, "table", lambda _: "")
+    assert export.main([]) == 1
+    assert "could not be measured" in capsys.readouterr().out
+
+
+def cost(peer):
+    return export.Cost("CfC", None, 9.0, 50.0, peer, None)
 
 
 def test_an_export_needs_its_peer(tmp_path, capsys):

@@ -114,7 +114,7 @@ def packages(side: Side, peers: Path) -> list[Path]:
     """
     if side.package != UPSTREAM:
         return [ROOT]
-    folder = peers / UPSTREAM
+    folder = peers.resolve() / UPSTREAM  # workers run elsewhere
     if not (folder / "ncps").is_dir():
         raise FileNotFoundError(f"{UPSTREAM} is not in {peers}. Install it: {INSTALL.format(folder=folder)}")
     return [folder, ROOT]  # its `ncps` is found first, our benchmarks second

@@ -102,10 +102,27 @@ def make(side: Side, case: Case) -> Model:
     if side.package == OURS:
         from benchmarks.comparing import ours
 
-        return ours.make(case)
-    from benchmarks.comparing import peers
+        model = ours.make(case)
+    else:
+        from benchmarks.comparing import peers
 
-    return peers.make(side, case)
+        model = peers.make(side, case)
+    check_origin()
+    return model
+
+
+def check_origin() -> None:
+    """Sees that `ncps` came from the folder that is first on the path: ours and the peer's have the same name.
+
+    Raises:
+        ImportError: it came from elsewhere.
+    """
+    module, folder = sys.modules.get("ncps"), os.environ["PYTHONPATH"].split(os.pathsep)[0]
+    if module is not None and not Path(str(module.__file__)).resolve().is_relative_to(Path(folder).resolve()):
+        raise ImportError(
+            f"Expected ncps of {folder}. Received: {module.__file__}. Install it there anew, or leave out what imports "
+            "ncps when Python starts."
+        )
 
 
 def ways(framework: ModuleType, side: Side, case: Case, mode: str) -> Ways:

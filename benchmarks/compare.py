@@ -21,7 +21,7 @@ from rich.console import Console
 
 from benchmarks.comparing import floors, growth, page, plots, tables
 from benchmarks.comparing.bench import Bench, Options, Question
-from benchmarks.comparing.cases import LONG, MODES, QUICK, VARIED, Case, grid
+from benchmarks.comparing.cases import CENTERS, LONG, MODES, QUICK, VARIED, Case, grid, named
 from benchmarks.comparing.records import Record, Results, about, merged
 from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, Side, installed, packages, peer, runs
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = args.results
     if not args.read:
         measure(args, results, progress)
-    verdicts = judged(args, results)
+    verdicts = judged(args)
     grown = growth.fits(results.records)
     show(console, results, verdicts, grown)
     pictures = plots.draw(results.records, args.plot) if args.plot else []
@@ -62,18 +62,24 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--cases", nargs="+", choices=LISTS, default=["grid"], help="lists to measure (default: grid)")
-    add("--backends", nargs="+", default=[ALL], metavar="NAME", help=f"{', '.join(BACKENDS)}; keras means all three")
+    add(
+        "--backends", nargs="+", default=[ALL], metavar="NAME",
+        help=f"{', '.join(BACKENDS)}; keras means all three (default: those that are installed, or that were read)",
+    )  # fmt: skip
     add("--peers", nargs="+", default=[ALL], choices=[ALL, NONE, *PEERS], help="whom the grid is compared with")
     add("--cells", nargs="+", default=[], metavar="NAME", help='as "LTC", "CfC(64)", "LTC AutoNCP(64, 8)"')
     add("--modes", nargs="+", default=list(MODES), choices=MODES)
     add("--batch", nargs="+", type=int, default=[], help="batch sizes of the grid")
     add("--steps", nargs="+", type=int, default=[], help="lengths of the grid")
     add("--units", nargs="+", type=int, default=[], help="numbers of units of the grid")
-    add("--quick", action="store_true", help="few and short turns, small cases, no memory: to see that it works")
+    add(
+        "--quick", action="store_true",
+        help="few and short turns, small cases in the grid and short ones elsewhere, no memory: to see that it works",
+    )  # fmt: skip
     add("--threads", type=int, default=cores(), help="of each process (default: all cores)")
     add("--device", choices=("cpu", "gpu"), default="cpu")
     add("--patience", type=float, help="seconds that a side may take for one answer (default: 600)")
-    add("--no-memory", dest="memory", action="store_false", help="measure no memory in the grid")
+    add("--no-memory", dest="memory", action="store_false", help="measure no memory")
     add("--peers-dir", type=Path, default=Path(".peers"), metavar="DIR", help="where peers are installed")
     add("--json", type=Path, metavar="FILE", help="write records here, after each measurement")
     add("--resume", action="store_true", help="go on with the run whose records are in the file of --json")
@@ -83,9 +89,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     try:
         args.results = opened(args)
-        args.backends = chosen(args.backends)
+        args.backends = chosen(args.backends, read_from(args.results) if args.read else installed)
+        args.memory &= not args.quick
+        check_names(args.cells)
         if not args.read:
-            check_peers(args)
+            check_questions(args)
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
     return args
@@ -96,14 +104,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """Backends by name; "keras" means all of Keras' frameworks, "all" what is installed.
+def read_from(results: Results) -> Callable[[str], bool]:
+    """Whether there are records of a backend."""
+    return {record.backend for record in results.records}.__contains__
+
+
+def chosen(names: Sequence[str], there: Callable[[str], bool] = installed) -> list[str]:
+    """Backends by name; "keras" means all of Keras' frameworks, "all" what is there.
 
     Raises:
         ValueError: there is no such backend.
     """
     if list(names) == [ALL]:
-        return [backend for backend in BACKENDS if installed(backend)]
+        return [backend for backend in BACKENDS if there(backend)]
     found = [backend for backend in BACKENDS if backend in names or backend.split("-")[0] in names]
     unknown = [name for name in names if not any(name in (backend, backend.split("-")[0]) for backend in found)]
     if unknown:
@@ -116,10 +129,34 @@ def peers_of(names: Sequence[str]) -> list[str]:
     return [] if NONE in names else [name for name in PEERS if name in names or ALL in names]
 
 
-def check_peers(args: argparse.Namespace) -> None:
-    """Raises if a peer that will be asked is not installed."""
-    for name in peers_of(args.peers):
-        packages(Side(name, "torch"), args.peers_dir)
+def check_names(cells: Sequence[str]) -> None:
+    """Raises if a name begins no network.
+
+    Raises:
+        ValueError: it does not.
+    """
+    unknown = [name for name in cells if not any(named(case, [name]) for case in CENTERS)]
+    if unknown:
+        networks = ", ".join(case.network for case in CENTERS)
+        raise ValueError(f"Expected beginnings of {networks}. Received: {', '.join(unknown)}. Leave them out for all.")
+
+
+def check_questions(args: argparse.Namespace) -> None:
+    """Sees that there is something to measure, and everybody that it takes.
+
+    Raises:
+        ValueError: nothing is asked.
+        FileNotFoundError: a peer is not installed.
+    """
+    asked = [question for name in args.cases for question in QUESTIONS[name](args)]
+    if not asked:
+        raise ValueError(
+            f"Expected cells, backends and modes of which {' and '.join(args.cases)} ask something. Received: "
+            f"{', '.join((*args.cells, *args.backends, *args.modes))}. Name others, or more --cases."
+        )
+    for question in asked:
+        if question.peer is not None:
+            packages(question.peer, args.peers_dir)
 
 
 def opened(args: argparse.Namespace) -> Results:
@@ -157,9 +194,9 @@ def measure(args: argparse.Namespace, results: Results, progress: Console) -> No
     given |= {"patience_s": args.patience} if args.patience else {}
     bench = Bench(Options(**given), changed, tuple(results.records))
     steps: dict[str, Callable[[], None]] = {
-        "grid": lambda: run_all(bench, grid_questions(args), args.memory and not args.quick, progress),
-        "growth": lambda: run_all(bench, growth_questions(args, results.records), True, progress),
-        "floors": lambda: run_floors(bench, asked_floors(args, args.quick), progress),
+        "grid": lambda: run_all(bench, grid_questions(args), args.memory, progress),
+        "growth": lambda: run_all(bench, missing(growth_questions(args), args), args.memory, progress),
+        "floors": lambda: run_floors(bench, measured_floors(args), progress),
     }
     for name in LISTS:
         if name in args.cases:
@@ -219,21 +256,43 @@ def kind(case: Case) -> tuple[str, str]:
     return case.cell, case.wiring
 
 
-def growth_questions(args: argparse.Namespace, records: Sequence[Record]) -> list[Question]:
-    """What is missing for the series, which may have been measured beside somebody."""
-    known = [record for record in records if record.peak_mb is not None]
-    questions = dict.fromkeys(growth.questions(args.backends, args.cells, args.quick))
+def growth_questions(args: argparse.Namespace) -> list[Question]:
+    """What the series are made of."""
+    return list(dict.fromkeys(growth.questions(args.backends, args.cells, args.quick)))
+
+
+def missing(questions: Sequence[Question], args: argparse.Namespace) -> list[Question]:
+    """What was not measured, beside anybody."""
+    wanted = "peak_mb" if args.memory else "median_ms"
+    known = [record for record in args.results.records if getattr(record, wanted) is not None]
     return [asked for asked in questions if not any(floors.answers(record, asked) for record in known)]
 
 
-def asked_floors(args: argparse.Namespace, quick: bool) -> list[floors.Check]:
+def asked_floors(args: argparse.Namespace) -> list[floors.Check]:
     """The floors of the backends and cells that were asked for."""
-    return list(floors.checks(args.backends, args.cells, QUICK_LONG if quick else LONG))
+    return list(floors.checks(args.backends, args.cells, QUICK_LONG if args.results.about["quick"] else LONG))
 
 
-def judged(args: argparse.Namespace, results: Results) -> list[floors.Verdict]:
+def measured_floors(args: argparse.Namespace) -> list[floors.Check]:
+    """Those of them that are measured: of time, and of memory if it is."""
+    return [check for check in asked_floors(args) if args.memory or not check.floor.figure.memory]
+
+
+def floor_questions(args: argparse.Namespace) -> list[Question]:
+    """What the floors take."""
+    return [check.question for check in measured_floors(args)]
+
+
+QUESTIONS: dict[str, Callable[[argparse.Namespace], list[Question]]] = {
+    "grid": grid_questions,
+    "floors": floor_questions,
+    "growth": growth_questions,
+}
+
+
+def judged(args: argparse.Namespace) -> list[floors.Verdict]:
     """What the records say of the floors: all that can be judged."""
-    verdicts = (floors.stated(check, results.records) for check in asked_floors(args, results.about["quick"]))
+    verdicts = (floors.stated(check, args.results.records) for check in asked_floors(args))
     return [verdict for verdict in verdicts if verdict and (verdict.figure is not None or verdict.reason)]
 
 

@@ -619,12 +619,14 @@ def test_questions_of_the_grid():
 
 def test_growth_uses_what_was_measured():
     args = compare.parsed(["--cells", "LTC(64)", "--peers", "none", "--backends", "torch"])
-    missing = compare.growth_questions(args, [])
+    asked = compare.growth_questions(args)
+    missing = compare.missing(asked, args)
     known = record(LTC_FULL, "training", peer="torch.nn.LSTM", median_ms=1.0, peak_mb=1.0)
     assert {(asked.case.units, asked.mode) for asked in missing} == set(
         itertools.product([32, 64, 128, 256], ["forward", "training"])
     )
-    assert len(compare.growth_questions(args, [known])) == len(missing) - 1
+    args.results.records = [known, record(CFC_64, "forward", median_ms=1.0)]
+    assert len(compare.missing(asked, args)) == len(missing) - 1
 
 
 def test_the_lstm_is_not_repeated_for_every_cell():
@@ -645,10 +647,44 @@ def test_an_lstm_runs_in_every_size(flags):
     assert {network.split("(")[0] for network in beside} >= {"LTC AutoNCP", "CfC"}
 
 
-def test_a_peer_is_looked_for_before_anything_is_measured(capsys):
-    with pytest.raises(SystemExit):
-        compare.parsed(["--peers-dir", str(NOWHERE)])
-    assert "pip install" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "needs_peer"),
+    [
+        ("", True),
+        ("--peers none", False),
+        ("--peers lstm", False),
+        ("--cells GRU", False),
+        ("--cases growth", False),
+        ("--cases floors --peers none", True),
+        ("--cases floors --backends jax --cells LSTM", None),
+        ("--cells Typo", None),
+        ("--cells GRU Typo", None),
+        ("--backends numpy --modes training", None),
+    ],
+)
+def test_a_run_that_lacks_its_peer_or_asks_nothing_does_not_begin(flags, needs_peer, capsys):
+    needs = contextlib.nullcontext() if needs_peer is False else pytest.raises(SystemExit)
+    with needs:
+        compare.parsed(["--peers-dir", str(NOWHERE), "--backends", "torch", *flags.split()])
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert ("pip install" in told) == bool(needs_peer)
+    assert ("Expected beginnings of LTC AutoNCP(19, 1), " in told) == ("Typo" in flags)
+
+
+def test_what_is_read_tells_the_backends(tmp_path):
+    results(record(backend="mlx"), record(backend="numpy")).write(tmp_path / "run.json")
+    flags = ["--from", str(tmp_path / "run.json")]
+    assert compare.parsed(flags).backends == ["numpy", "mlx"]
+    assert compare.parsed([*flags, "--backends", "torch"]).backends == ["torch"]
+
+
+@pytest.mark.parametrize("flag", ["--quick", "--no-memory"])
+def test_a_run_without_memory_measures_none(flag, tmp_path):
+    (tmp_path / UPSTREAM / "ncps").mkdir(parents=True)
+    args = compare.parsed([flag, "--cases", "floors", "growth", "--backends", "torch", "--peers-dir", str(tmp_path)])
+    assert not args.memory
+    assert not [check for check in compare.measured_floors(args) if check.floor.figure.memory]
+    assert [check for check in compare.asked_floors(args) if check.floor.figure.memory]
 
 
 def test_a_run_from_end_to_end(tmp_path, capsys):

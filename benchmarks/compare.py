@@ -299,11 +299,12 @@ def judged(args: argparse.Namespace) -> list[floors.Verdict]:
 def line(record: Record) -> str:
     """A measurement in a line, to see how far it is."""
     number = tables.digits
+    failures = record.failure, record.peer_failure, record.memory_failure, record.peer_memory_failure
     return (
         f"{record.case.network} B={record.batch} T={record.steps} {record.mode}, {tables.backend_of(record)}: "
         f"{number(record.median_ms, ' ms')}, {number(record.peak_mb, ' MB')}; {record.peer or 'alone'}: "
         f"{number(record.ratio, ' times faster')}, {number(record.memory_ratio, ' times less memory')}"
-        + "".join(f"; {why}" for why in (record.failure, record.peer_failure) if why)
+        + "".join(f"; {why}" for why in failures if why)
     )
 
 

@@ -95,6 +95,13 @@ def test_the_environment_chooses_our_backend_and_hides_the_fast_extra():
     assert (made["NCPS_BACKEND"], made["KERAS_BACKEND"], made["NCPS_FAST"]) == ("keras", "torch", "0")
 
 
+def test_sides_share_an_accelerator():
+    made = sides.environment(Side(OURS, "jax"), 1, "gpu", NOWHERE, {})
+    assert made["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert made["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert not set(sides.CPU_ONLY) & set(made)
+
+
 def test_a_peer_that_is_missing_is_told_with_the_command_that_installs_it():
     with pytest.raises(FileNotFoundError, match=r"pip install --no-deps --target .*ncps-1\.0\.1 ncps==1\.0\.1"):
         sides.packages(Side(UPSTREAM, "torch"), NOWHERE)
@@ -296,6 +303,10 @@ class FakeWorker(contextlib.AbstractContextManager):
         self.fail_if("run")
         return 1.0
 
+    def memory(self, case, mode, way):
+        self.fail_if("memory")
+        return 2.0
+
     def fail_if(self, what):
         if (self.side.package, what) in self.failing:
             raise Failed(f"{self.side.package} could not {what}", self)
@@ -315,6 +326,29 @@ def test_a_side_that_fails_leaves_the_others_their_times(package, what, monkeypa
     assert own.fraction == (1.0 if package == LSTM else None)
 
 
+@pytest.mark.parametrize("package", [OURS, LSTM])
+def test_a_failed_look_at_memory_is_no_failed_time(package, monkeypatch):
+    monkeypatch.setattr(Bench, "_worker", lambda _, side: FakeWorker(side, [(package, "memory")]))
+    bench, question = Bench(HASTY), Question(LTC_64, "training", Side(OURS, "torch"), Side(LSTM, "torch"))
+    bench.time(question)
+    own = bench.memory(question)
+    text = f"{package} could not memory"
+    assert (own.failure, own.peer_failure, own.median_ms) == (None, None, 1.0)
+    assert (own.memory_failure, own.peer_memory_failure) == ((text, None) if package == OURS else (None, text))
+    assert (own.peak_mb, own.peer_peak_mb) == ((None, 2.0) if package == OURS else (2.0, None))
+    row = dict(zip(tables.RECORDS, tables.records([own])[0], strict=True))
+    assert row["MB" if package == OURS else "its MB"] == f"failed: {text}"
+    assert row["ms"] == row["its ms"] == "1"
+    check = floors.Check(floors.Floor(LTC_64, "training", ("torch",), LSTM, floors.LESS_MEMORY, 1), question)
+    assert (check.verdict(own).word, check.verdict(own).reason) == (
+        "MISSED" if package == OURS else "not measured",
+        text,
+    )
+    own.ratio = 2.0
+    faster = replace(check, floor=replace(check.floor, figure=floors.FASTER))
+    assert faster.verdict(own).word == "kept"
+
+
 def test_what_fails_is_a_result():
     failed = Bench(HASTY).time(Question(TINY, "training", NUMPY))
     assert failed.failure == "NotImplementedError: NumPy does not train."
@@ -328,6 +362,16 @@ def test_a_process_that_fails_or_ends_is_told():
         worker._process.kill()
         with pytest.raises(Failed, match="ended"):
             worker.prepare(TINY, "forward")
+
+
+def test_the_peak_of_an_accelerator_is_that_of_the_call():
+    held = {"now": 10.0, "peak": 500.0}  # compiling took much
+
+    def call():
+        held["peak"] = 30.0
+
+    meter = memory.Meter(lambda: held.update(peak=held["now"]), lambda: held["peak"] * memory.MB)
+    assert meter.above_start(call) == 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")

@@ -137,7 +137,7 @@ class Bench:
     def memory(self, question: Question) -> Record:
         """The record with its memory."""
         record = self.record(question)
-        if record.peak_mb is None and question.mode != "control":
+        if record.peak_mb is None and record.memory_failure is None and question.mode != "control":
             sides = {OWN: question.ours, PEER: question.peer}
             for prefix, side in sides.items():
                 if side is None or getattr(record, f"{prefix}failure"):
@@ -145,7 +145,7 @@ class Bench:
                 try:
                     peak = self._peak(side, question.case_of(prefix), question.mode)
                 except Failed as reason:
-                    note(record, prefix, reason)
+                    setattr(record, f"{prefix}memory_failure", str(reason))
                 else:
                     setattr(record, f"{prefix}peak_mb", peak)
             if record.peak_mb is not None and record.peer_peak_mb is not None:

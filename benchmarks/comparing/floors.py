@@ -42,6 +42,11 @@ class Figure:
     at_least: bool
     memory: bool = False
 
+    def failures(self, record: Record) -> tuple[str | None, str | None]:
+        """Why it cannot be told: what failed of ours, and of the peer's."""
+        of_memory = (record.memory_failure, record.peer_memory_failure) if self.memory else (None, None)
+        return record.failure or of_memory[0], record.peer_failure or of_memory[1]
+
 
 def inverse(number: float | None) -> float | None:
     return None if number is None else 1 / number
@@ -142,7 +147,8 @@ class Check:
         """What its record says."""
         figure, bound = self.floor.figure.of(record), self.floor.bound
         kept = None if figure is None else figure >= bound if self.floor.figure.at_least else figure <= bound
-        if figure is None and record.failure:
+        ours, _ = self.floor.figure.failures(record)
+        if figure is None and ours:
             kept = False
         return Verdict(self, record, figure, kept)
 
@@ -159,7 +165,7 @@ class Verdict:
     @property
     def reason(self) -> str:
         """Why there is no figure; "" if there is one."""
-        return "" if self.figure is not None else self.record.failure or self.record.peer_failure or ""
+        return "" if self.figure is not None else next(filter(None, self.check.floor.figure.failures(self.record)), "")
 
     @property
     def word(self) -> str:

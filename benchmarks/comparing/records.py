@@ -71,6 +71,8 @@ class Record:
     fraction: float | None = None
     failure: str | None = None
     peer_failure: str | None = None
+    memory_failure: str | None = None
+    peer_memory_failure: str | None = None
 
     @property
     def case(self) -> Case:

@@ -50,6 +50,8 @@ DROPPED = (
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 DEVICE = "NCPS_BENCHMARK_DEVICE"  # tells the workers
 CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # all sides are on it
+DEVICES = {"cpu": CPU_ONLY, "gpu": SHARED_GPU}
 
 
 @dataclass(frozen=True)
@@ -137,4 +139,4 @@ def environment(
         made["NCPS_BACKEND"] = side.family
     if not side.fast:
         made["NCPS_FAST"] = "0"
-    return kept | made | (CPU_ONLY if device == "cpu" else {})
+    return kept | made | DEVICES[device]

@@ -31,6 +31,11 @@ def digits(number: float | None, suffix: str = "") -> str:
     return (f"{number:.0f}" if "e" in text and number >= 1 else text) + suffix
 
 
+def told(number: float | None, failure: str | None) -> str:
+    """A number, or why there is none."""
+    return digits(number) if failure is None else f"failed: {failure}"
+
+
 def between(low: float | None, high: float | None) -> str:
     """A spread."""
     return NOTHING if low is None else f"{digits(low)} to {digits(high)}"
@@ -61,13 +66,13 @@ def records(found: Sequence[Record]) -> Rows:
             f"{record.steps:,}",
             record.mode,
             backend_of(record),
-            digits(record.median_ms) if record.failure is None else f"failed: {record.failure}",
+            told(record.median_ms, record.failure),
             between(record.min_ms, record.max_ms),
             digits(record.compile_s),
-            digits(record.peak_mb),
+            told(record.peak_mb, record.memory_failure),
             peer_of(record),
-            digits(record.peer_median_ms) if record.peer_failure is None else f"failed: {record.peer_failure}",
-            digits(record.peer_peak_mb),
+            told(record.peer_median_ms, record.peer_failure),
+            told(record.peer_peak_mb, record.peer_memory_failure),
             digits(record.ratio),
             between(record.ratio_min, record.ratio_max),
             digits(record.memory_ratio),

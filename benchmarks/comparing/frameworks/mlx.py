@@ -21,6 +21,7 @@ tensor = mx.array
 def release() -> None:
     gc.collect()
     mx.clear_cache()
+    mx.reset_peak_memory()
 
 
 def device_peak() -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc as gc
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +14,17 @@ from benchmarks.comparing.models import Model, Run, Step, Ways
 
 WAYS = {"graph": None, "xla": True}
 tensor = tf.constant
-release = gc.collect
+GPU = "GPU:0"
+
+
+def release() -> None:
+    gc.collect()
+    if ON_GPU:
+        tf.config.experimental.reset_memory_stats(GPU)
 
 
 def device_peak() -> float:
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return tf.config.experimental.get_memory_info(GPU)["peak"]
 
 
 def traced(function: Callable[..., Any], *arguments: Any) -> Ways:

@@ -22,6 +22,7 @@ def release() -> None:
     gc.collect()
     if DEVICE == "cuda":
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def device_peak() -> float:

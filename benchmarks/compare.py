@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         links = [os.path.relpath(picture, args.page.parent) for picture in pictures]
         args.page.write_text(page.text(results, verdicts, grown, links), encoding="utf-8")
     asked = args.read or "floors" in args.cases
-    return int(bool(asked) and any(verdict.kept is False for verdict in verdicts))
+    return int(bool(asked) and any(verdict.word == floors.MISSED for verdict in verdicts))
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

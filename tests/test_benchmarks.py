@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import json
 import shutil
 import subprocess
 import sys
@@ -235,8 +236,8 @@ class Fake:
     def __init__(self, name, ms, log):
         self.name, self.ms, self.log = name, ms, log
 
-    def run(self, repeats):
-        self.log.append((self.name, repeats))
+    def run(self, repeats, warm=False):
+        self.log.append((self.name, repeats, warm))
         return self.ms
 
 
@@ -245,14 +246,15 @@ def test_sides_take_turns():
     times = take_turns([Fake("A", 1.0, log), Fake("B", 50.0, log)], Options(rounds=4, pause_s=0.0))
     assert times == [[1.0] * 4, [50.0] * 4]
     turns = log[4:]  # after the looks at how fast they are
-    assert "".join(name for name, _ in turns) == "ABBAABBA"
-    assert set(turns) == {("A", 30), ("B", 1)}
+    assert "".join(name for name, *_ in turns) == "ABBAABBA"
+    assert set(turns) == {("A", 30, True), ("B", 1, True)}
 
 
 def test_slow_sides_take_fewer_turns():
     log = []
     times = take_turns([Fake("A", 60_000.0, log)], Options(rounds=12, pause_s=0.0, budget_s=40.0))
     assert len(times[0]) == 3
+    assert {warm for *_, warm in log} == {False}
 
 
 @pytest.fixture(scope="module")
@@ -272,25 +274,25 @@ def test_a_measurement(measured):
     assert measured.peer_failure is None
     assert measured.way == "eager"
     assert 0 < measured.min_ms <= measured.median_ms <= measured.max_ms
-    assert 0 < measured.ratio_min <= measured.ratio <= measured.ratio_max
+    assert 0 < measured.ratio_low <= measured.ratio <= measured.ratio_high
     assert 0 <= measured.peak_mb < 50
     assert measured.peer == "itself, T = 6"
 
 
 def test_ratios_are_of_turns_that_followed_each_other(monkeypatch):
-    times = [[1.0, 2.0, 8.0], [8.0, 8.0, 64.0]]  # of ours and of the peer, which has half the steps
+    times = [[8.0, 8.0, 64.0], [1.0, 2.0, 8.0]]  # of the peer, which has half the steps, and of ours
     monkeypatch.setattr("benchmarks.comparing.bench.take_turns", lambda *_: times)
     question = Question(TINY, "forward", NUMPY, NUMPY, replace(TINY, steps=6))
     found = Bench(HASTY).time(question)
-    assert (found.ratio_min, found.ratio, found.ratio_max) == (2.0, 4.0, 4.0)
+    assert (found.ratio_low, found.ratio, found.ratio_high) == (3.0, 4.0, 4.0)
     assert (found.median_ms, found.peer_median_ms) == (2.0, 8.0)
 
 
 class FakeWorker(contextlib.AbstractContextManager):
     """A side that takes 1 ms, or fails in its turn or before."""
 
-    def __init__(self, side, failing):
-        self.side, self.failing = side, failing
+    def __init__(self, side, failing, log=None):
+        self.side, self.failing, self.log = side, failing, [] if log is None else log
 
     def __exit__(self, *_):
         return None
@@ -299,8 +301,9 @@ class FakeWorker(contextlib.AbstractContextManager):
         self.fail_if("prepare")
         return {"compile_s": 0.5, "way": "eager", "factor": 1.0}
 
-    def run(self, repeats):
+    def run(self, repeats, warm=False):
         self.fail_if("run")
+        self.log.append((self.side.package, warm))
         return 1.0
 
     def memory(self, case, mode, way):
@@ -310,6 +313,15 @@ class FakeWorker(contextlib.AbstractContextManager):
     def fail_if(self, what):
         if (self.side.package, what) in self.failing:
             raise Failed(f"{self.side.package} could not {what}", self)
+
+
+def test_ours_is_between_its_peer_and_the_limit(monkeypatch):
+    log = []
+    bench = Bench(replace(HASTY, limit=True))
+    monkeypatch.setattr(Bench, "_worker", lambda _, side: FakeWorker(side, [], log))
+    bench.time(Question(LTC_64, "training", Side(OURS, "torch"), Side(LSTM, "torch")))
+    own, other, last = OURS, LSTM, sides.LIMIT
+    assert [package for package, warm in log if warm] == [other, own, last, last, own, other, other, own, last]
 
 
 @pytest.mark.parametrize("what", ["prepare", "run"])
@@ -470,6 +482,10 @@ def test_floors_are_asked_of_backends_that_can():
     [
         ({"ratio": 15.5}, "kept"),
         ({"ratio": 14.5}, "MISSED"),
+        ({"ratio": 15.5, "ratio_low": 14.9, "ratio_high": 16.0}, "undecided"),
+        ({"ratio": 14.5, "ratio_low": 14.0, "ratio_high": 15.1}, "undecided"),
+        ({"ratio": 15.5, "ratio_low": 15.0, "ratio_high": 16.0}, "kept"),
+        ({"ratio": 14.5, "ratio_low": 14.0, "ratio_high": 15.0}, "MISSED"),
         ({"peer_failure": "more than 16 GB of memory"}, "not measured"),
         ({"failure": "ended: killed"}, "MISSED"),
     ],
@@ -486,6 +502,9 @@ def test_verdicts(fields, word):
 def test_figures_of_floors():
     assert floors.ITS_TIME.of(record(ratio=0.5)) == 2
     assert floors.OF_LIMIT.of(record(fraction=0.25)) == 4
+    assert floors.OF_LIMIT.quartiles(record(fraction=0.25, fraction_low=0.2, fraction_high=0.5)) == (2, 5)
+    assert floors.FASTER.quartiles(record(ratio=2.0, ratio_low=1.0, ratio_high=4.0)) == (1, 4)
+    assert floors.OF_LIMIT.quartiles(record(fraction=0.25)) is floors.LESS_MEMORY.quartiles(record()) is None
     grown = 64 * 8 * 4 * (LONG - 100) / 2**20
     long = record(replace(LTC_64, steps=LONG), peer_steps=100, peak_mb=3 + 1.5 * grown, peer_peak_mb=3.0)
     assert floors.OUTPUT_ONLY.of(long) == pytest.approx(1.5)
@@ -538,6 +557,8 @@ def test_older_records_do_not_tell_of_which_code_they_are(tmp_path):
     before.write(tmp_path / "records.json")
     after = Results.read(tmp_path / "records.json")
     assert after.about["commits"] == []
+    (tmp_path / "older.json").write_text(json.dumps({"about": {}, "records": [asdict(record()) | {"ratio_min": 1.0}]}))
+    assert Results.read(tmp_path / "older.json").records == [record()]
     assert "State of the code: unknown." in page.conditions(after.about)
 
 
@@ -611,15 +632,14 @@ def test_tables_show_numbers_and_what_failed():
 def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    both = [record(replace(LTC_64, batch=b), median_ms=b, peak_mb=1.0, peer="ncps 1.0.1 (torch)", ratio=16.0)
-            for b in (16, 64)]  # fmt: skip
+    both = [record(replace(LTC_64, batch=b), median_ms=b, peak_mb=1.0, peer="ncps 1.0.1 (torch)", ratio=16.0,
+                   ratio_low=15.5, ratio_high=17.0) for b in (16, 64)]  # fmt: skip
     results(*both, measured).write(tmp_path / "run.json")
     status = compare.main(["--from", "run.json", "--page", "speed.md", "--plot", "pictures", "--backends", "torch"])
     text = (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert status == 0
-    assert (
-        "| LTC AutoNCP(64, 8) | 100 | training | torch | ncps 1.0.1 (torch) | times faster | 16 | ≥ 15 | kept |" in text
-    )
+    assert "| LTC AutoNCP(64, 8) | 100 | training | torch | ncps 1.0.1 (torch) | times faster |" in text
+    assert "| 16 (15.5 to 17) | ≥ 15 | kept |" in text
     assert page.WARNING.strip() in text
     assert "## Growth" in text
     assert "## Training step" in text
@@ -631,10 +651,12 @@ def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
     assert plots.draw([], tmp_path / "none") == []
 
 
-def test_a_missed_floor_is_the_exit_status(tmp_path, capsys):
-    results(record(peer="ncps 1.0.1 (torch)", ratio=14.0, median_ms=1.0)).write(tmp_path / "run.json")
-    assert compare.main(["--from", str(tmp_path / "run.json"), "--backends", "torch"]) == 1
-    assert "MISSED" in capsys.readouterr().out
+@pytest.mark.parametrize(("high", "word", "status"), [(14.5, "MISSED", 1), (16.0, "undecided", 0)])
+def test_a_missed_floor_is_the_exit_status(high, word, status, tmp_path, capsys):
+    own = record(peer="ncps 1.0.1 (torch)", ratio=14.0, ratio_low=13.0, ratio_high=high, median_ms=1.0)
+    results(own).write(tmp_path / "run.json")
+    assert compare.main(["--from", str(tmp_path / "run.json"), "--backends", "torch"]) == status
+    assert word in capsys.readouterr().out
 
 
 # -- the command line

@@ -15,8 +15,8 @@ INTRODUCTION = """# Speed
 
 What the layers cost beside ncps 1.0.1, beside an LSTM of as many units, and beside what the machine can do at all. The
 ratio is the result: the sides take turns (A B B A), each in a process of its own with the same number of threads, so
-that all of them see the same state of the machine. Milliseconds are medians, ratios medians of those of turns that
-followed each other, "spread" is the least and the most.
+that all of them see the same state of the machine. Milliseconds are medians, "spread" is the least and the most. Ratios
+are medians of those of turns that followed each other, "quartiles" what half of them lie between.
 
 - **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
   **control** one step of one stream, which carries its state.
@@ -42,13 +42,16 @@ python -m benchmarks.compare --cases grid floors growth --json speed.json --plot
 WARNING = "**These numbers are of a quick run on a busy machine: they show the form of the page, not the speed.**\n\n"
 COLUMNS = [
     "network", "B", "T", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB", "times faster",
-    "less memory", "of the limit",
+    "quartiles", "less memory", "of the limit",
 ]  # fmt: skip
 LABEL = UPSTREAM.replace("-", " ")  # as sides show it
 GLANCE = """## At a glance
 
 How many times faster than ncps 1.0.1: the median of all networks and sizes below, the least and the most of them, and
 their number."""
+FLOORS = """## Floors
+
+What must be reached, B = 64, 20 inputs, float32; with the quartiles of what was. A floor between these is undecided."""
 TITLES = {"training": "Training step", "forward": "Forward pass", "control": "One control step"}
 
 
@@ -65,7 +68,7 @@ def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth]
         )
     parts += [f"![{Path(name).stem}]({name})" for name in pictures]
     if verdicts:
-        parts.append("## Floors\n\nWhat must be reached, B = 64, 20 inputs, float32.\n")
+        parts.append(FLOORS)
         parts.append(tables.markdown([*tables.FLOORS[:-1], "verdict"], tables.floors(verdicts)))
     for mode, title in TITLES.items():
         own = [record for record in results.records if record.mode == mode and compared(record)]

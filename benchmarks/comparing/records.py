@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks.comparing.cases import Case
+from benchmarks.comparing.memory import MB
 from benchmarks.comparing.sides import OURS, ROOT, Side, environment
 
 DISTRIBUTIONS = (
@@ -25,6 +26,7 @@ STEERING = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "NUMBA_", "XLA_", "TF_
 NOT_OURS = ("TF_CLI", "TF_VAR", "TF_CPP")  # of a program of the same initials, and what is logged
 CONDITIONS = ("device", "threads", "quick", "machine")  # what records of one run have in common, besides
 GROUPS = ("versions", "environment")
+FLOAT32 = 4  # bytes
 DESCRIBE = ("git", "describe", "--always", "--dirty")
 
 
@@ -33,8 +35,9 @@ class Record:
     """A measurement. Times in ms, of runs that took turns with those of the peer; None is not measured.
 
     `ratio` says how many times faster than the peer ours is (per step, where the lengths differ): the median of those
-    of turns that followed each other, which went from `ratio_min` to `ratio_max`; `memory_ratio` how many times less
-    memory it takes. `limit_ms` is the time of the case's products and sigmoids alone, `fraction` what of it is reached.
+    of turns that followed each other, with their quartiles `ratio_low` and `ratio_high`; `memory_ratio` how many times
+    less memory it takes. `limit_ms` is the time of the case's products and sigmoids alone, `fraction` what of it is
+    reached, again turn by turn.
     """
 
     cell: str
@@ -64,11 +67,13 @@ class Record:
     peer_compile_s: float | None = None
     peer_peak_mb: float | None = None
     ratio: float | None = None
-    ratio_min: float | None = None
-    ratio_max: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
     memory_ratio: float | None = None
     limit_ms: float | None = None
     fraction: float | None = None
+    fraction_low: float | None = None
+    fraction_high: float | None = None
     failure: str | None = None
     peer_failure: str | None = None
     memory_failure: str | None = None
@@ -78,6 +83,14 @@ class Record:
     def case(self) -> Case:
         """The case that was measured."""
         return Case(self.cell, self.wiring, self.units, self.batch, self.steps, self.features)
+
+    @property
+    def beyond_outputs(self) -> float | None:
+        """By how many times the outputs' growth memory grows, from the peer's length to this one."""
+        if self.peak_mb is None or self.peer_peak_mb is None or self.peer_steps is None:
+            return None
+        grown = (self.steps - self.peer_steps) * self.batch * self.outputs * FLOAT32 / MB
+        return (self.peak_mb - self.peer_peak_mb) / grown
 
     @property
     def side(self) -> Side:
@@ -103,8 +116,10 @@ class Results:
     def read(cls, path: Path) -> Results:
         """From JSON."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        about = {"commits": [], **content["about"]}  # older files do not tell
-        return cls(about, [Record(**record) for record in content["records"]])
+        about = {"commits": [], **content["about"]}  # older files do not tell, and have other spreads
+        known = {each.name for each in fields(Record)}
+        found = [{name: value for name, value in record.items() if name in known} for record in content["records"]]
+        return cls(about, [Record(**record) for record in found])
 
 
 def merged(parts: Sequence[Results]) -> Results:

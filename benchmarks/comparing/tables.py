@@ -16,7 +16,7 @@ Rows = list[list[str]]
 CHOSEN = ("compiled", "graph", "xla", "fixed weights", "cell")  # parts of ways to run, each one of several
 
 RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
-           "times faster", "spread ", "less memory", "of the limit"]  # fmt: skip
+           "times faster", "quartiles", "less memory", "of the limit"]  # fmt: skip
 FLOORS = ["network", "T", "mode", "backend", "against", "figure", "reached", "floor", ""]
 GROWTH = ["network", "mode", "backend", "against", "time", "memory"]
 
@@ -74,7 +74,7 @@ def records(found: Sequence[Record]) -> Rows:
             told(record.peer_median_ms, record.peer_failure),
             told(record.peer_peak_mb, record.peer_memory_failure),
             digits(record.ratio),
-            between(record.ratio_min, record.ratio_max),
+            between(record.ratio_low, record.ratio_high),
             digits(record.memory_ratio),
             digits(None if record.fraction is None else 100 * record.fraction, " %"),
         ]
@@ -92,7 +92,7 @@ def floors(verdicts: Sequence[Verdict]) -> Rows:
             backend_of(verdict.record),
             peer_of(verdict.record) if verdict.check.question.against else verdict.check.floor.against,
             verdict.check.floor.figure.text,
-            digits(verdict.figure),
+            digits(verdict.figure) + (f" ({between(*verdict.quartiles)})" if verdict.quartiles else ""),
             f"{'≥' if verdict.check.floor.figure.at_least else '≤'} {digits(verdict.check.floor.bound)}",
             verdict.word + (f": {verdict.reason}" if verdict.reason else ""),
         ]

@@ -52,9 +52,9 @@ class Session:
         way, self.call, compile_s = fastest(ways(framework_of(who), who, what, mode))
         return {"compile_s": compile_s, "way": way, "factor": 1.0}
 
-    def run(self, repeats: int) -> dict[str, float]:
-        """The mean time of some runs, in ms."""
-        if repeats > 1:
+    def run(self, repeats: int, warm: bool) -> dict[str, float]:
+        """The mean time of some runs, in ms, after one that does not count."""
+        if warm:
             self.call()  # threads and caches of this process have been at rest
         start = time.perf_counter()
         for _ in range(repeats):

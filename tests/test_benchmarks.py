@@ -522,9 +522,13 @@ def test_exponents_of_powers():
 
 def test_records_of_a_series_are_fitted():
     own = [record(replace(LTC_64, batch=b), median_ms=2.0 * b, peak_mb=5.0) for b in (16, 64, 256)]
+    own.append(replace(own[0], peer="torch.nn.LSTM", median_ms=1e6))  # once more, and later
     found = {(fit.series.against, fit.quantity): round(fit.exponent, 6) for fit in growth.fits(own)}
     assert found == {("batch", "time"): 1, ("batch", "memory"): 0}
-    assert tables.growth(growth.fits(own)) == [["LTC AutoNCP(64, 8)", "training", "torch", "batch", "1.00", "0.00"]]
+    (row,) = tables.growth(growth.fits(own))
+    assert row == ["LTC AutoNCP(64, 8)", "training", "torch", "batch", "16 to 256", "1.00", "0.00"]
+    assert len(row) == len(tables.GROWTH)
+    assert growth.fits(own[:2]) == []
 
 
 def test_growth_is_measured_in_every_direction():
@@ -633,7 +637,7 @@ def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     both = [record(replace(LTC_64, batch=b), median_ms=b, peak_mb=1.0, peer="ncps 1.0.1 (torch)", ratio=16.0,
-                   ratio_low=15.5, ratio_high=17.0) for b in (16, 64)]  # fmt: skip
+                   ratio_low=15.5, ratio_high=17.0) for b in (16, 64, 256)]  # fmt: skip
     results(*both, measured).write(tmp_path / "run.json")
     status = compare.main(["--from", "run.json", "--page", "speed.md", "--plot", "pictures", "--backends", "torch"])
     text = (tmp_path / "speed.md").read_text(encoding="utf-8")
@@ -644,7 +648,7 @@ def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
     assert "## Growth" in text
     assert "## Training step" in text
     assert "## Forward pass" not in text  # only beside itself
-    assert "| torch | 16 (16 to 16; 2) | – | – | – |" in text
+    assert "| torch | 16 (16 to 16; 3) | – | – | – |" in text
     assert f"numpy {np.__version__}" in text
     assert "![speed_batch](pictures/speed_batch.png)" in text
     assert (tmp_path / "pictures" / "speed_batch.png").stat().st_size > 1_000

@@ -26,6 +26,8 @@ are medians of those of turns that followed each other, "quartiles" what half of
   LSTM is one of the layer or of its cell alone; again the faster counts. ncps 1.0.1 has torch and Keras: our jax and
   TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch. Its MixedMemory differs between
   the two (memory to the input, or to the state), so each runs beside ours of the same form.
+- **compile s** is the time of the first call. Kernels are compiled once on a machine: of ours it is mostly a read of
+  machine code from the disk.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
 - **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
   A sequence goes step by step, so small networks stay far below. Both are the library's of torch: who

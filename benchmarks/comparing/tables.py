@@ -18,7 +18,7 @@ CHOSEN = ("compiled", "graph", "xla", "fixed weights", "cell")  # parts of ways 
 RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
            "times faster", "quartiles", "less memory", "of the limit"]  # fmt: skip
 FLOORS = ["network", "T", "mode", "backend", "against", "figure", "reached", "floor", ""]
-GROWTH = ["network", "mode", "backend", "against", "time", "memory"]
+GROWTH = ["network", "mode", "backend", "against", "range", "time", "memory"]
 
 
 def digits(number: float | None, suffix: str = "") -> str:
@@ -120,10 +120,10 @@ def middle(numbers: Sequence[float | None]) -> str:
 
 
 def growth(found: Sequence[Growth]) -> Rows:
-    """A row for each series, mode and backend."""
+    """A row for each series, mode, backend and range."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for fit in found:
-        key = (fit.series.base.network, fit.mode, fit.backend, fit.series.against)
+        key = (fit.series.base.network, fit.mode, fit.backend, fit.series.against, f"{fit.low:,} to {fit.high:,}")
         rows.setdefault(key, {})[fit.quantity] = f"{fit.exponent:.2f}"
     return [[*key, fits.get("time", NOTHING), fits.get("memory", NOTHING)] for key, fits in rows.items()]
 

@@ -16,22 +16,22 @@ INTRODUCTION = """# Speed
 What the layers cost beside ncps 1.0.1, beside an LSTM of as many units, and beside what the machine can do at all. The
 ratio is the result: the sides take turns (A B B A), each in a process of its own with the same number of threads, so
 that all of them see the same state of the machine. Milliseconds are medians, "spread" is the least and the most. Ratios
-are medians of those of turns that followed each other, "quartiles" what half of them lie between.
+are medians of those of turns that followed each other, "quartiles" between which half of these lie.
 
 - **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
   **control** one step of one stream, which carries its state.
 - All run as users of the framework write it: torch eager, jax under `jax.jit`, mlx with or without `mx.compile` and
   TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. Under
-  `jax.jit`, a control step takes the weights as arguments or has them as constants; that of ncps 1.0.1 and of Keras'
-  LSTM is one of the layer or of its cell alone; again the faster counts. ncps 1.0.1 has torch and Keras: our jax and
+  `jax.jit`, a control step takes the weights as arguments or has them as constants, and that of ncps 1.0.1 and of Keras'
+  LSTM is one of the layer or of its cell alone ("cell"), again whichever is faster. ncps 1.0.1 has torch and Keras: our jax and
   TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch. Its MixedMemory differs between
   the two (memory to the input, or to the state), so each runs beside ours of the same form.
 - **compile s** is the time of the first call. Kernels are compiled once on a machine: of ours it is mostly a read of
   machine code from the disk.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
 - **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
-  A sequence goes step by step, so small networks stay far below. Both are the library's of torch: who
-  has faster ones, as our kernels have sigmoids, may come above 100 %.
+  A sequence goes step by step, so small networks stay far below. Both are torch's own: above 100 %, ours are faster, as
+  the sigmoids of our kernels are.
 - Options have their defaults on every side. So ncps 1.0.1 on torch keeps weights positive by a softplus, ours by max.
 
 {warning}This page is written by a script; make it anew on your machine:

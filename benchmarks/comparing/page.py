@@ -21,11 +21,12 @@ are medians of those of turns that followed each other, "quartiles" between whic
 - **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
   **control** one step of one stream, which carries its state.
 - All run as users of the framework write it: torch eager, jax under `jax.jit`, mlx with or without `mx.compile` and
-  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. Under
-  `jax.jit`, a control step takes the weights as arguments or has them as constants, and that of ncps 1.0.1 and of Keras'
-  LSTM is one of the layer or of its cell alone ("cell"), again whichever is faster. ncps 1.0.1 has torch and Keras: our jax and
-  TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch. Its MixedMemory differs between
-  the two (memory to the input, or to the state), so each runs beside ours of the same form.
+  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. A control
+  step, too, is the faster of two: under `jax.jit` it takes the weights as arguments or has them as constants; of ncps
+  1.0.1 and Keras' LSTM it is one of the layer, or of its cell alone ("cell").
+- ncps 1.0.1 has torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside
+  its torch. Its MixedMemory differs between the two (memory to the input, or to the state): each runs beside the same
+  of ours.
 - **compile s** is the time of the first call. Kernels are compiled once on a machine: of ours it is mostly a read of
   machine code from the disk.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.

@@ -8,7 +8,7 @@ from benchmarks.comparing.cases import Case
 from benchmarks.comparing.models import Model
 from benchmarks.comparing.sides import LSTM, UPSTREAM, UPSTREAM_CELLS, Side
 
-LAYER, CELL = "layer", "cell"  # takes a step: as a sequence of one, or without its loop over time
+STEP, LAYER, CELL = "step", "layer", "cell"  # in the only way, as a sequence of one, or without its loop over time
 
 
 def make(side: Side, case: Case) -> Model:
@@ -90,7 +90,7 @@ def flax_lstm(case: Case) -> Model:
         return outputs, state
 
     cell = nnx.OptimizedLSTMCell(case.features, case.units, rngs=nnx.Rngs(0))
-    return Model(nnx.RNN(cell), lambda layer, x: layer(x), {CELL: step})
+    return Model(nnx.RNN(cell), lambda layer, x: layer(x), {STEP: step})
 
 
 def mlx_lstm(case: Case) -> Model:
@@ -100,7 +100,7 @@ def mlx_lstm(case: Case) -> Model:
         hidden, memory = (values[:, -1] for values in layer(x[:, None], *(state or ())))
         return hidden, (hidden, memory)
 
-    return Model(nn.LSTM(case.features, case.units), lambda layer, x: layer(x)[0], {LAYER: step})
+    return Model(nn.LSTM(case.features, case.units), lambda layer, x: layer(x)[0], {STEP: step})
 
 
 MAKERS = {

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from benchmarks.comparing import floors, growth, page, plots, tables
 from benchmarks.comparing.bench import Bench, Options, Question
-from benchmarks.comparing.cases import LONG, MODES, QUICK, VARIED, Case, grid
-from benchmarks.comparing.records import Record, Results, about
+from benchmarks.comparing.cases import CENTERS, LONG, MODES, QUICK, VARIED, Case, grid, named
+from benchmarks.comparing.records import Record, Results, about, merged
 from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, Side, installed, packages, peer, runs
 
 LISTS = ("grid", "floors", "growth")
@@ -41,12 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures or reads, and shows; the exit status, 1 if floors were asked for and one was missed."""
     args = parsed(arguments)
     console, progress = Console(), Console(stderr=True)
-    if args.read:
-        results = merged([Results.read(file) for file in args.read])
-    else:
-        results = started(args)
+    results = args.results
+    if not args.read:
         measure(args, results, progress)
-    verdicts = judged(args, results)
+    verdicts = judged(args)
     grown = growth.fits(results.records)
     show(console, results, verdicts, grown)
     pictures = plots.draw(results.records, args.plot) if args.plot else []
@@ -54,28 +52,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         links = [os.path.relpath(picture, args.page.parent) for picture in pictures]
         args.page.write_text(page.text(results, verdicts, grown, links), encoding="utf-8")
     asked = args.read or "floors" in args.cases
-    return int(bool(asked) and any(verdict.kept is False for verdict in verdicts))
+    return int(bool(asked) and any(verdict.word == floors.MISSED for verdict in verdicts))
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The arguments."""
+    """The arguments, and with them the results that there are."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--cases", nargs="+", choices=LISTS, default=["grid"], help="lists to measure (default: grid)")
-    add("--backends", nargs="+", default=[ALL], metavar="NAME", help=f"{', '.join(BACKENDS)}; keras means all three")
+    add(
+        "--backends", nargs="+", default=[ALL], metavar="NAME",
+        help=f"{', '.join(BACKENDS)}; keras means all three (default: those that are installed, or that were read)",
+    )  # fmt: skip
     add("--peers", nargs="+", default=[ALL], choices=[ALL, NONE, *PEERS], help="whom the grid is compared with")
     add("--cells", nargs="+", default=[], metavar="NAME", help='as "LTC", "CfC(64)", "LTC AutoNCP(64, 8)"')
     add("--modes", nargs="+", default=list(MODES), choices=MODES)
     add("--batch", nargs="+", type=int, default=[], help="batch sizes of the grid")
     add("--steps", nargs="+", type=int, default=[], help="lengths of the grid")
     add("--units", nargs="+", type=int, default=[], help="numbers of units of the grid")
-    add("--quick", action="store_true", help="few and short turns, small cases, no memory: to see that it works")
+    add(
+        "--quick", action="store_true",
+        help="few and short turns, small cases in the grid and short ones elsewhere, no memory: to see that it works",
+    )  # fmt: skip
     add("--threads", type=int, default=cores(), help="of each process (default: all cores)")
     add("--device", choices=("cpu", "gpu"), default="cpu")
     add("--patience", type=float, help="seconds that a side may take for one answer (default: 600)")
-    add("--no-memory", dest="memory", action="store_false", help="measure no memory in the grid")
+    add("--no-memory", dest="memory", action="store_false", help="measure no memory")
     add("--peers-dir", type=Path, default=Path(".peers"), metavar="DIR", help="where peers are installed")
     add("--json", type=Path, metavar="FILE", help="write records here, after each measurement")
     add("--resume", action="store_true", help="go on with the run whose records are in the file of --json")
@@ -84,9 +88,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(name, type=Path, nargs="?", const=place, metavar="PATH", help=f"{purpose} (default: {place})")
     args = parser.parse_args(arguments)
     try:
-        args.backends = chosen(args.backends)
+        args.results = opened(args)
+        args.backends = chosen(args.backends, read_from(args.results) if args.read else installed)
+        args.memory &= not args.quick
+        check_names(args.cells)
         if not args.read:
-            check_peers(args)
+            check_questions(args)
     except (ValueError, FileNotFoundError) as error:
         parser.error(str(error))
     return args
@@ -97,14 +104,19 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def chosen(names: Sequence[str]) -> list[str]:
-    """Backends by name; "keras" means all of Keras' frameworks, "all" what is installed.
+def read_from(results: Results) -> Callable[[str], bool]:
+    """Whether there are records of a backend."""
+    return {record.backend for record in results.records}.__contains__
+
+
+def chosen(names: Sequence[str], there: Callable[[str], bool] = installed) -> list[str]:
+    """Backends by name; "keras" means all of Keras' frameworks, "all" what is there.
 
     Raises:
         ValueError: there is no such backend.
     """
     if list(names) == [ALL]:
-        return [backend for backend in BACKENDS if installed(backend)]
+        return [backend for backend in BACKENDS if there(backend)]
     found = [backend for backend in BACKENDS if backend in names or backend.split("-")[0] in names]
     unknown = [name for name in names if not any(name in (backend, backend.split("-")[0]) for backend in found)]
     if unknown:
@@ -117,17 +129,55 @@ def peers_of(names: Sequence[str]) -> list[str]:
     return [] if NONE in names else [name for name in PEERS if name in names or ALL in names]
 
 
-def check_peers(args: argparse.Namespace) -> None:
-    """Raises if a peer that will be asked is not installed."""
-    for name in peers_of(args.peers):
-        packages(Side(name, "torch"), args.peers_dir)
+def check_names(cells: Sequence[str]) -> None:
+    """Raises if a name begins no network.
+
+    Raises:
+        ValueError: it does not.
+    """
+    unknown = [name for name in cells if not any(named(case, [name]) for case in CENTERS)]
+    if unknown:
+        networks = ", ".join(case.network for case in CENTERS)
+        raise ValueError(f"Expected beginnings of {networks}. Received: {', '.join(unknown)}. Leave them out for all.")
 
 
-def started(args: argparse.Namespace) -> Results:
-    """No results yet, or those of the run that goes on."""
-    if args.resume and args.json and args.json.exists():
-        return Results.read(args.json)
-    return Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+def check_questions(args: argparse.Namespace) -> None:
+    """Sees that there is something to measure, and everybody that it takes.
+
+    Raises:
+        ValueError: nothing is asked.
+        FileNotFoundError: a peer is not installed.
+    """
+    asked = [question for name in args.cases for question in QUESTIONS[name](args)]
+    if not asked:
+        raise ValueError(
+            f"Expected cells, backends and modes of which {' and '.join(args.cases)} ask something. Received: "
+            f"{', '.join((*args.cells, *args.backends, *args.modes))}. Name others, or more --cases."
+        )
+    for question in asked:
+        if question.peer is not None:
+            packages(question.peer, args.peers_dir)
+
+
+def opened(args: argparse.Namespace) -> Results:
+    """Results that were read, those of the run that goes on, or none yet.
+
+    Raises:
+        ValueError: they do not go together, or a file would be lost.
+    """
+    if args.read:
+        return merged([Results.read(file) for file in args.read])
+    if args.resume and args.json is None:
+        raise ValueError("Expected --json FILE beside --resume. Received: none. Name the file whose run goes on.")
+    new = Results(about(args.threads, args.device, args.peers_dir, args.quick), [])
+    if args.json is None or not args.json.exists():
+        return new
+    if not args.resume:
+        raise ValueError(
+            f"Expected a new file for --json. Received: {args.json}, which is there. Go on with its run by --resume, "
+            "or delete it."
+        )
+    return merged([Results.read(args.json), new])
 
 
 def measure(args: argparse.Namespace, results: Results, progress: Console) -> None:
@@ -139,14 +189,14 @@ def measure(args: argparse.Namespace, results: Results, progress: Console) -> No
         if args.json:
             results.write(args.json)
 
-    given = {"threads": args.threads, "device": args.device, "peers": args.peers_dir.resolve()}
+    given = {"threads": args.threads, "device": args.device, "peers": args.peers_dir}
     given |= HURRIED if args.quick else {}
     given |= {"patience_s": args.patience} if args.patience else {}
     bench = Bench(Options(**given), changed, tuple(results.records))
     steps: dict[str, Callable[[], None]] = {
-        "grid": lambda: run_all(bench, grid_questions(args), args.memory and not args.quick, progress),
-        "growth": lambda: run_all(bench, growth_questions(args, results.records), True, progress),
-        "floors": lambda: run_floors(bench, asked_floors(args, args.quick), progress),
+        "grid": lambda: run_all(bench, grid_questions(args), args.memory, progress),
+        "growth": lambda: run_all(bench, missing(growth_questions(args), args), args.memory, progress),
+        "floors": lambda: run_floors(bench, measured_floors(args), progress),
     }
     for name in LISTS:
         if name in args.cases:
@@ -182,7 +232,7 @@ def grid_questions(args: argparse.Namespace) -> list[Question]:
     for case in cases:
         for backend in args.backends:
             for mode in args.modes:
-                if not runs(backend, mode):
+                if not runs(backend, mode, case):
                     continue
                 asked = case.of_mode(mode), mode, Side(OURS, backend)
                 questions += [Question(*asked, other) for other in beside(args.peers, backend, case)]
@@ -192,46 +242,69 @@ def grid_questions(args: argparse.Namespace) -> list[Question]:
 def beside(names: Sequence[str], backend: str, case: Case) -> list[Side | None]:
     """The peers of a case; none at all is a peer as well.
 
-    An LSTM is the same for all cells of a size. Unless it is asked for by name, it runs beside few of them, and beside
-    those that nobody else has.
+    An LSTM is the same for all cells of a size. Unless it is asked for by name, it runs beside few of them, in every
+    size, and beside those that nobody else has.
     """
     found = {name: peer(name, backend, case) for name in peers_of(names)}
-    if ALL in names and found[UPSTREAM] is not None and case not in VARIED:
+    if LSTM in found and LSTM not in names and found[UPSTREAM] is not None and kind(case) not in map(kind, VARIED):
         del found[LSTM]
     return [side for side in found.values() if side] or [None]
 
 
-def growth_questions(args: argparse.Namespace, records: Sequence[Record]) -> list[Question]:
-    """What is missing for the series, which may have been measured beside somebody."""
-    known = [record for record in records if record.peak_mb is not None]
-    questions = dict.fromkeys(growth.questions(args.backends, args.cells, args.quick))
+def kind(case: Case) -> tuple[str, str]:
+    """What a case has in common with those of other sizes."""
+    return case.cell, case.wiring
+
+
+def growth_questions(args: argparse.Namespace) -> list[Question]:
+    """What the series are made of."""
+    return list(dict.fromkeys(growth.questions(args.backends, args.cells, args.quick)))
+
+
+def missing(questions: Sequence[Question], args: argparse.Namespace) -> list[Question]:
+    """What was not measured, beside anybody."""
+    wanted = "peak_mb" if args.memory else "median_ms"
+    known = [record for record in args.results.records if getattr(record, wanted) is not None]
     return [asked for asked in questions if not any(floors.answers(record, asked) for record in known)]
 
 
-def asked_floors(args: argparse.Namespace, quick: bool) -> list[floors.Check]:
+def asked_floors(args: argparse.Namespace) -> list[floors.Check]:
     """The floors of the backends and cells that were asked for."""
-    return list(floors.checks(args.backends, args.cells, QUICK_LONG if quick else LONG))
+    return list(floors.checks(args.backends, args.cells, QUICK_LONG if args.results.about["quick"] else LONG))
 
 
-def judged(args: argparse.Namespace, results: Results) -> list[floors.Verdict]:
+def measured_floors(args: argparse.Namespace) -> list[floors.Check]:
+    """Those of them that are measured: of time, and of memory if it is."""
+    return [check for check in asked_floors(args) if args.memory or not check.floor.figure.memory]
+
+
+def floor_questions(args: argparse.Namespace) -> list[Question]:
+    """What the floors take."""
+    return [check.question for check in measured_floors(args)]
+
+
+QUESTIONS: dict[str, Callable[[argparse.Namespace], list[Question]]] = {
+    "grid": grid_questions,
+    "floors": floor_questions,
+    "growth": growth_questions,
+}
+
+
+def judged(args: argparse.Namespace) -> list[floors.Verdict]:
     """What the records say of the floors: all that can be judged."""
-    verdicts = (floors.stated(check, results.records) for check in asked_floors(args, results.about["quick"]))
+    verdicts = (floors.stated(check, args.results.records) for check in asked_floors(args))
     return [verdict for verdict in verdicts if verdict and (verdict.figure is not None or verdict.reason)]
-
-
-def merged(parts: Sequence[Results]) -> Results:
-    """The records of several runs; what the first was measured on counts for all."""
-    return Results(parts[0].about, [record for part in parts for record in part.records])
 
 
 def line(record: Record) -> str:
     """A measurement in a line, to see how far it is."""
     number = tables.digits
+    failures = record.failure, record.peer_failure, record.memory_failure, record.peer_memory_failure
     return (
         f"{record.case.network} B={record.batch} T={record.steps} {record.mode}, {tables.backend_of(record)}: "
         f"{number(record.median_ms, ' ms')}, {number(record.peak_mb, ' MB')}; {record.peer or 'alone'}: "
         f"{number(record.ratio, ' times faster')}, {number(record.memory_ratio, ' times less memory')}"
-        + "".join(f"; {why}" for why in (record.failure, record.peer_failure) if why)
+        + "".join(f"; {why}" for why in failures if why)
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import json
 import shutil
 import subprocess
 import sys
@@ -11,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from rich.console import Console
 
+import ncps
 from benchmarks import compare, export
-from benchmarks.comparing import floors, growth, limit, memory, page, plots, sides, tables
+from benchmarks.comparing import floors, growth, limit, memory, ours, page, peers, plots, records, sides, tables, worker
 from benchmarks.comparing.bench import Bench, Options, Question, take_turns
-from benchmarks.comparing.cases import CENTERS, CFC_64, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
+from benchmarks.comparing.cases import CENTERS, CFC_64, CFC_WIRED, LONG, LTC_19, LTC_64, LTC_FULL, MODES, Case, grid
+from benchmarks.comparing.models import Model
 from benchmarks.comparing.process import Failed
 from benchmarks.comparing.records import Record, Results, about
 from benchmarks.comparing.sides import BACKENDS, LSTM, OURS, PEERS, UPSTREAM, UPSTREAM_CELLS, Side
@@ -92,6 +96,13 @@ def test_the_environment_chooses_our_backend_and_hides_the_fast_extra():
     assert (made["NCPS_BACKEND"], made["KERAS_BACKEND"], made["NCPS_FAST"]) == ("keras", "torch", "0")
 
 
+def test_sides_share_an_accelerator():
+    made = sides.environment(Side(OURS, "jax"), 1, "gpu", NOWHERE, {})
+    assert made["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert made["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    assert not set(sides.CPU_ONLY) & set(made)
+
+
 def test_a_peer_that_is_missing_is_told_with_the_command_that_installs_it():
     with pytest.raises(FileNotFoundError, match=r"pip install --no-deps --target .*ncps-1\.0\.1 ncps==1\.0\.1"):
         sides.packages(Side(UPSTREAM, "torch"), NOWHERE)
@@ -103,11 +114,119 @@ def test_every_backend_has_every_peer():
     assert sides.peer(LSTM, "jax", Case("GRU")).label == "flax.nnx LSTM"
 
 
+def test_both_sides_of_a_mixed_memory_do_the_same_work():
+    forms = {
+        backend: [cell for cell in sides.FORMS if sides.runs(backend, "forward", Case(cell))] for backend in BACKENDS
+    }
+    assert {backend for backend in BACKENDS if forms[backend] == ["MixedMemory-state"]} == {"numpy", "torch", "mlx"}
+    assert all(forms[backend] == ["MixedMemory"] for backend in ("jax", "tensorflow", *sides.KERAS))
+    assert [ours.make(replace(TINY, cell=cell)).layer.cell.memory_to for cell in sides.FORMS] == ["input", "state"]
+    assert {q.case.cell for q in growth_and_floors("jax") if q.case.cell in sides.FORMS} == {"MixedMemory"}
+    args = compare.parsed(["--cells", "MixedMemory", "--peers", "none", "--backends", "numpy", "jax"])
+    asked = {(question.ours.framework, question.case.cell) for question in compare.grid_questions(args)}
+    assert asked == {("numpy", "MixedMemory-state"), ("jax", "MixedMemory")}
+
+
+def growth_and_floors(backend):
+    return [check.question for check in floors.checks([backend])] + growth.questions([backend])
+
+
 def test_the_process_of_a_peer_imports_nothing_of_ours():
     modules = "worker", "peers", "models", "memory", "frameworks.numpy"
     line = f"import sys, {', '.join(f'benchmarks.comparing.{name}' for name in modules)}; print('ncps' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", line], cwd=sides.ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_folder_of_peers_is_found_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "peers" / UPSTREAM / "ncps").mkdir(parents=True)
+    assert sides.packages(Side(UPSTREAM, "torch"), Path("peers"))[0] == tmp_path / "peers" / UPSTREAM
+
+
+def test_a_library_of_the_same_name_from_elsewhere_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(ncps.__file__).parents[1]))
+    worker.check_origin()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ImportError, match=r"Expected ncps of .* Received: .*__init__\.py"):
+        worker.check_origin()
+
+
+# -- networks of peers
+
+
+def stepped(model, name, series):
+    """Outputs of steps that carry the state."""
+    state, outputs = None, []
+    for t in range(series.shape[1]):
+        output, state = model.steps[name](model.layer, series[:, t], state)
+        outputs.append(array_of(output).reshape(1, -1))
+    return np.stack(outputs, 1)
+
+
+def array_of(x):
+    return x.detach().numpy() if hasattr(x, "detach") else np.asarray(x)
+
+
+def test_a_layer_of_keras_and_its_cell_take_the_same_steps():
+    keras = pytest.importorskip("keras")
+    model = peers.keras_lstm(TINY)
+    series = np.random.default_rng(0).standard_normal((1, 4, TINY.features), np.float32)
+    whole = array_of(model.outputs(model.layer, keras.ops.convert_to_tensor(series)))
+    assert set(model.steps) == {"layer", "cell"}
+    for name in model.steps:
+        assert_allclose(stepped(model, name, series), whole, atol=1e-6)
+
+
+def test_a_cell_without_a_list_of_states_carries_its_state():
+    class Layer:
+        """As a wired CfC of ncps 1.0.1: its cell returns a bare tensor."""
+
+        def __call__(self, x):
+            return x
+
+        def cell(self, x, states):
+            return x + states[0], x + states[0]
+
+        def get_initial_state(self, batch):
+            return [np.zeros((batch, 3))]
+
+        def get_weights(self):
+            return []
+
+        def set_weights(self, weights):
+            pass
+
+    model = peers.keras_model(Layer(), TINY)
+    assert stepped(model, "cell", np.ones((1, 4, 3)))[0, :, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_a_cell_of_torch_starts_with_zeros_and_carries_its_state():
+    torch = pytest.importorskip("torch")
+
+    class Layer:
+        state_size = 3
+
+        def rnn_cell(self, x, state, elapsed):
+            return x + state * elapsed, x + state * elapsed
+
+    model = Model(Layer(), None, {"cell": peers.torch_cell_step})
+    assert stepped(model, "cell", torch.ones(1, 4, 3))[0, :, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_each_step_of_a_network_is_a_way_to_run_it():
+    from benchmarks.comparing.frameworks import numpy
+
+    def counting(layer, x, state):
+        taken.append(layer)
+        return x, (state or 0) + layer
+
+    taken = []
+    model = Model(2, None, {"layer": counting, "cell": lambda layer, x, state: counting(3, x, state)})
+    runs = worker.ways_to_run(numpy, model, "control", [np.ones(1)])
+    assert list(runs) == ["eager, layer", "eager, cell"]
+    runs["eager, cell"]()
+    assert taken == [3]
 
 
 # -- measuring
@@ -117,8 +236,8 @@ class Fake:
     def __init__(self, name, ms, log):
         self.name, self.ms, self.log = name, ms, log
 
-    def run(self, repeats):
-        self.log.append((self.name, repeats))
+    def run(self, repeats, warm=False):
+        self.log.append((self.name, repeats, warm))
         return self.ms
 
 
@@ -127,14 +246,15 @@ def test_sides_take_turns():
     times = take_turns([Fake("A", 1.0, log), Fake("B", 50.0, log)], Options(rounds=4, pause_s=0.0))
     assert times == [[1.0] * 4, [50.0] * 4]
     turns = log[4:]  # after the looks at how fast they are
-    assert "".join(name for name, _ in turns) == "ABBAABBA"
-    assert set(turns) == {("A", 30), ("B", 1)}
+    assert "".join(name for name, *_ in turns) == "ABBAABBA"
+    assert set(turns) == {("A", 30, True), ("B", 1, True)}
 
 
 def test_slow_sides_take_fewer_turns():
     log = []
     times = take_turns([Fake("A", 60_000.0, log)], Options(rounds=12, pause_s=0.0, budget_s=40.0))
     assert len(times[0]) == 3
+    assert {warm for *_, warm in log} == {False}
 
 
 @pytest.fixture(scope="module")
@@ -154,25 +274,25 @@ def test_a_measurement(measured):
     assert measured.peer_failure is None
     assert measured.way == "eager"
     assert 0 < measured.min_ms <= measured.median_ms <= measured.max_ms
-    assert 0 < measured.ratio_min <= measured.ratio <= measured.ratio_max
+    assert 0 < measured.ratio_low <= measured.ratio <= measured.ratio_high
     assert 0 <= measured.peak_mb < 50
     assert measured.peer == "itself, T = 6"
 
 
 def test_ratios_are_of_turns_that_followed_each_other(monkeypatch):
-    times = [[1.0, 2.0, 8.0], [8.0, 8.0, 64.0]]  # of ours and of the peer, which has half the steps
+    times = [[8.0, 8.0, 64.0], [1.0, 2.0, 8.0]]  # of the peer, which has half the steps, and of ours
     monkeypatch.setattr("benchmarks.comparing.bench.take_turns", lambda *_: times)
     question = Question(TINY, "forward", NUMPY, NUMPY, replace(TINY, steps=6))
     found = Bench(HASTY).time(question)
-    assert (found.ratio_min, found.ratio, found.ratio_max) == (2.0, 4.0, 4.0)
+    assert (found.ratio_low, found.ratio, found.ratio_high) == (3.0, 4.0, 4.0)
     assert (found.median_ms, found.peer_median_ms) == (2.0, 8.0)
 
 
 class FakeWorker(contextlib.AbstractContextManager):
     """A side that takes 1 ms, or fails in its turn or before."""
 
-    def __init__(self, side, failing):
-        self.side, self.failing = side, failing
+    def __init__(self, side, failing, log=None):
+        self.side, self.failing, self.log = side, failing, [] if log is None else log
 
     def __exit__(self, *_):
         return None
@@ -181,13 +301,27 @@ class FakeWorker(contextlib.AbstractContextManager):
         self.fail_if("prepare")
         return {"compile_s": 0.5, "way": "eager", "factor": 1.0}
 
-    def run(self, repeats):
+    def run(self, repeats, warm=False):
         self.fail_if("run")
+        self.log.append((self.side.package, warm))
         return 1.0
+
+    def memory(self, case, mode, way):
+        self.fail_if("memory")
+        return 2.0
 
     def fail_if(self, what):
         if (self.side.package, what) in self.failing:
             raise Failed(f"{self.side.package} could not {what}", self)
+
+
+def test_ours_is_between_its_peer_and_the_limit(monkeypatch):
+    log = []
+    bench = Bench(replace(HASTY, limit=True))
+    monkeypatch.setattr(Bench, "_worker", lambda _, side: FakeWorker(side, [], log))
+    bench.time(Question(LTC_64, "training", Side(OURS, "torch"), Side(LSTM, "torch")))
+    own, other, last = OURS, LSTM, sides.LIMIT
+    assert [package for package, warm in log if warm] == [other, own, last, last, own, other, other, own, last]
 
 
 @pytest.mark.parametrize("what", ["prepare", "run"])
@@ -202,6 +336,29 @@ def test_a_side_that_fails_leaves_the_others_their_times(package, what, monkeypa
     assert own.median_ms == (None if package == OURS else 1.0)
     assert own.ratio == (1.0 if package == sides.LIMIT else None)
     assert own.fraction == (1.0 if package == LSTM else None)
+
+
+@pytest.mark.parametrize("package", [OURS, LSTM])
+def test_a_failed_look_at_memory_is_no_failed_time(package, monkeypatch):
+    monkeypatch.setattr(Bench, "_worker", lambda _, side: FakeWorker(side, [(package, "memory")]))
+    bench, question = Bench(HASTY), Question(LTC_64, "training", Side(OURS, "torch"), Side(LSTM, "torch"))
+    bench.time(question)
+    own = bench.memory(question)
+    text = f"{package} could not memory"
+    assert (own.failure, own.peer_failure, own.median_ms) == (None, None, 1.0)
+    assert (own.memory_failure, own.peer_memory_failure) == ((text, None) if package == OURS else (None, text))
+    assert (own.peak_mb, own.peer_peak_mb) == ((None, 2.0) if package == OURS else (2.0, None))
+    row = dict(zip(tables.RECORDS, tables.records([own])[0], strict=True))
+    assert row["MB" if package == OURS else "its MB"] == f"failed: {text}"
+    assert row["ms"] == row["its ms"] == "1"
+    check = floors.Check(floors.Floor(LTC_64, "training", ("torch",), LSTM, floors.LESS_MEMORY, 1), question)
+    assert (check.verdict(own).word, check.verdict(own).reason) == (
+        "MISSED" if package == OURS else "not measured",
+        text,
+    )
+    own.ratio = 2.0
+    faster = replace(check, floor=replace(check.floor, figure=floors.FASTER))
+    assert faster.verdict(own).word == "kept"
 
 
 def test_what_fails_is_a_result():
@@ -219,6 +376,16 @@ def test_a_process_that_fails_or_ends_is_told():
             worker.prepare(TINY, "forward")
 
 
+def test_the_peak_of_an_accelerator_is_that_of_the_call():
+    held = {"now": 10.0, "peak": 500.0}  # compiling took much
+
+    def call():
+        held["peak"] = 30.0
+
+    meter = memory.Meter(lambda: held.update(peak=held["now"]), lambda: held["peak"] * memory.MB)
+    assert meter.above_start(call) == 20
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak can be reset on Linux only")
 def test_memory_is_that_of_the_call():
     bytearray(2**27)  # was before
@@ -231,13 +398,35 @@ def test_memory_is_that_of_the_call():
 
 
 def test_the_limit_counts_products_and_sigmoids():
-    assert limit.WORK["CfC"](CFC_64).operations == 2 * ((20 + 64) * 128 + 128 * 256)
+    products = (20 + 64) * 128, 128 * 3 * 64
+    assert limit.WORK["CfC"](CFC_64).operations("forward") == 2 * sum(products)
+    assert limit.WORK["CfC"](CFC_64).operations("training") == 2 * (3 * sum(products) - 20 * 128)
     assert limit.WORK["LTC"](LTC_FULL).sigmoids == 20 * 64 + 6 * 64 * 64
+    assert limit.WORK["MixedMemory"](Case("MixedMemory")).sigmoids == 64 * 64 + 6 * 64 * 64
+    assert limit.WORK["MixedMemory-state"](Case("MixedMemory")).sigmoids == 20 * 64 + 6 * 64 * 64
     assert limit.WORK["LTC"](LTC_64).sigmoids < limit.WORK["LTC"](LTC_FULL).sigmoids / 4
     assert set(limit.WORK) == {case.cell for case in CENTERS}
+    assert {cell for cell in limit.WORK if not limit.WORK[cell](Case(cell)).products} == {"LTC", "STC", "LRC"}
     run, factor = limit.prepare("numpy", replace(CFC_64, batch=1, steps=2), "training")
     run()
     assert factor == 2 / limit.ROWS[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "without_gradient"),
+    [
+        (CFC_WIRED, 20 * 3 * 34),  # of the first layer, 34 inter neurons
+        (Case("LSTM"), 20 * 4 * 64),
+        (Case("CTRNN"), 20 * 64),
+        (Case("CTGRU"), 20 * 3 * 64),
+        (Case("LinOSS"), 20 * 3 * 64),
+        (Case("MixedMemory"), 20 * 4 * 64),
+    ],
+    ids=lambda case: getattr(case, "network", ""),
+)
+def test_the_limit_needs_no_gradient_of_inputs(case, without_gradient):
+    work = limit.WORK[case.cell](case)
+    assert 3 * work.operations("forward") - work.operations("training") == 2 * without_gradient
 
 
 # -- floors
@@ -293,6 +482,10 @@ def test_floors_are_asked_of_backends_that_can():
     [
         ({"ratio": 15.5}, "kept"),
         ({"ratio": 14.5}, "MISSED"),
+        ({"ratio": 15.5, "ratio_low": 14.9, "ratio_high": 16.0}, "undecided"),
+        ({"ratio": 14.5, "ratio_low": 14.0, "ratio_high": 15.1}, "undecided"),
+        ({"ratio": 15.5, "ratio_low": 15.0, "ratio_high": 16.0}, "kept"),
+        ({"ratio": 14.5, "ratio_low": 14.0, "ratio_high": 15.0}, "MISSED"),
         ({"peer_failure": "more than 16 GB of memory"}, "not measured"),
         ({"failure": "ended: killed"}, "MISSED"),
     ],
@@ -309,6 +502,9 @@ def test_verdicts(fields, word):
 def test_figures_of_floors():
     assert floors.ITS_TIME.of(record(ratio=0.5)) == 2
     assert floors.OF_LIMIT.of(record(fraction=0.25)) == 4
+    assert floors.OF_LIMIT.quartiles(record(fraction=0.25, fraction_low=0.2, fraction_high=0.5)) == (2, 5)
+    assert floors.FASTER.quartiles(record(ratio=2.0, ratio_low=1.0, ratio_high=4.0)) == (1, 4)
+    assert floors.OF_LIMIT.quartiles(record(fraction=0.25)) is floors.LESS_MEMORY.quartiles(record()) is None
     grown = 64 * 8 * 4 * (LONG - 100) / 2**20
     long = record(replace(LTC_64, steps=LONG), peer_steps=100, peak_mb=3 + 1.5 * grown, peer_peak_mb=3.0)
     assert floors.OUTPUT_ONLY.of(long) == pytest.approx(1.5)
@@ -326,9 +522,13 @@ def test_exponents_of_powers():
 
 def test_records_of_a_series_are_fitted():
     own = [record(replace(LTC_64, batch=b), median_ms=2.0 * b, peak_mb=5.0) for b in (16, 64, 256)]
+    own.append(replace(own[0], peer="torch.nn.LSTM", median_ms=1e6))  # once more, and later
     found = {(fit.series.against, fit.quantity): round(fit.exponent, 6) for fit in growth.fits(own)}
     assert found == {("batch", "time"): 1, ("batch", "memory"): 0}
-    assert tables.growth(growth.fits(own)) == [["LTC AutoNCP(64, 8)", "training", "torch", "batch", "1.00", "0.00"]]
+    (row,) = tables.growth(growth.fits(own))
+    assert row == ["LTC AutoNCP(64, 8)", "training", "torch", "batch", "16 to 256", "1.00", "0.00"]
+    assert len(row) == len(tables.GROWTH)
+    assert growth.fits(own[:2]) == []
 
 
 def test_growth_is_measured_in_every_direction():
@@ -349,10 +549,72 @@ def test_records_are_written_and_read(tmp_path):
     before.write(tmp_path / "records.json")
     after = Results.read(tmp_path / "records.json")
     assert after == before
-    assert {"machine", "threads", "versions", "environment"} <= set(after.about)
+    assert {"machine", "threads", "versions", "environment", "commits"} <= set(after.about)
     assert after.about["environment"]["OMP_NUM_THREADS"] == "2"
     assert after.about["versions"]["numpy"] == np.__version__
     assert after.records[0].case == LTC_64
+
+
+def test_older_records_do_not_tell_of_which_code_they_are(tmp_path):
+    before = results(record())
+    del before.about["commits"]
+    before.write(tmp_path / "records.json")
+    after = Results.read(tmp_path / "records.json")
+    assert after.about["commits"] == []
+    (tmp_path / "older.json").write_text(json.dumps({"about": {}, "records": [asdict(record()) | {"ratio_min": 1.0}]}))
+    assert Results.read(tmp_path / "older.json").records == [record()]
+    assert "State of the code: unknown." in page.conditions(after.about)
+
+
+def test_a_file_is_written_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "records.json"
+    results(record()).write(file)
+    before = file.read_text()
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        results(record(), record()).write(file)
+    assert file.read_text() == before
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_state_of_the_code(monkeypatch, tmp_path):
+    monkeypatch.setattr(records, "ROOT", tmp_path)
+    assert records.commit() == ncps.__version__
+    code = tmp_path / "code.py"
+    code.write_text("1")
+    who = "-c", "user.name=x", "-c", "user.email=x"
+    for command in (["init"], ["add", "."], [*who, "commit", "-m", "x"]):
+        subprocess.run(["git", *command], cwd=tmp_path, capture_output=True, check=True)
+    clean = records.commit()
+    code.write_text("2")
+    assert (len(clean), records.commit()) == (7, f"{clean}-dirty")
+
+
+def test_runs_are_merged_with_the_states_of_their_code():
+    one, other = results(record()), results(record(CFC_64))
+    one.about["commits"], other.about["commits"] = ["a", "b"], ["b", "c"]
+    both = records.merged([one, other])
+    assert both.about["commits"] == ["a", "b", "c"]
+    assert both.records == [*one.records, *other.records]
+    assert "State of the code: `a`, `b`, `c`." in page.conditions(both.about)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"device": "gpu"}, "device = cpu. Received: device = gpu"),
+        ({"threads": 3}, "threads = 2. Received: threads = 3"),
+        ({"quick": False}, "quick = True. Received: quick = False"),
+        ({"machine": "another"}, "Received: machine = another"),
+        ({"versions": {"numpy": "1.0"}}, r"numpy = 1\.0"),
+        ({"environment": {"XLA_FLAGS": "x"}}, "XLA_FLAGS = x"),
+    ],
+)
+def test_what_was_measured_elsewhere_is_not_mixed(changes, text):
+    other = results(record())
+    other.about |= changes
+    with pytest.raises(ValueError, match=text):
+        records.merged([results(record()), other])
 
 
 def test_tables_show_numbers_and_what_failed():
@@ -366,36 +628,39 @@ def test_tables_show_numbers_and_what_failed():
     row = tables.records([record(failure="ended", peer_failure="no answer", fast=False)])[0]
     assert len(row) == len(tables.RECORDS)
     assert {"failed: ended", "failed: no answer", "torch (not fast)"} <= set(row)
+    row = tables.records([record(way="xla, step", peer="ncps 1.0.1 (torch)", peer_way="eager, cell")])[0]
+    assert {"torch (xla)", "ncps 1.0.1 (torch), cell"} <= set(row)
     assert tables.markdown(["a", "b"], [["1", "x|y"]]).splitlines() == ["| a | b |", "| --- | --- |", "| 1 | x\\|y |"]
 
 
 def test_the_page_of_a_run(tmp_path, measured, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    both = [record(replace(LTC_64, batch=b), median_ms=b, peak_mb=1.0, peer="ncps 1.0.1 (torch)", ratio=16.0)
-            for b in (16, 64)]  # fmt: skip
+    both = [record(replace(LTC_64, batch=b), median_ms=b, peak_mb=1.0, peer="ncps 1.0.1 (torch)", ratio=16.0,
+                   ratio_low=15.5, ratio_high=17.0) for b in (16, 64, 256)]  # fmt: skip
     results(*both, measured).write(tmp_path / "run.json")
     status = compare.main(["--from", "run.json", "--page", "speed.md", "--plot", "pictures", "--backends", "torch"])
     text = (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert status == 0
-    assert (
-        "| LTC AutoNCP(64, 8) | 100 | training | torch | ncps 1.0.1 (torch) | times faster | 16 | ≥ 15 | kept |" in text
-    )
+    assert "| LTC AutoNCP(64, 8) | 100 | training | torch | ncps 1.0.1 (torch) | times faster |" in text
+    assert "| 16 (15.5 to 17) | ≥ 15 | kept |" in text
     assert page.WARNING.strip() in text
     assert "## Growth" in text
     assert "## Training step" in text
     assert "## Forward pass" not in text  # only beside itself
-    assert "| torch | 16 (16 to 16; 2) | – | – | – |" in text
+    assert "| torch | 16 (16 to 16; 3) | – | – | – |" in text
     assert f"numpy {np.__version__}" in text
     assert "![speed_batch](pictures/speed_batch.png)" in text
     assert (tmp_path / "pictures" / "speed_batch.png").stat().st_size > 1_000
     assert plots.draw([], tmp_path / "none") == []
 
 
-def test_a_missed_floor_is_the_exit_status(tmp_path, capsys):
-    results(record(peer="ncps 1.0.1 (torch)", ratio=14.0, median_ms=1.0)).write(tmp_path / "run.json")
-    assert compare.main(["--from", str(tmp_path / "run.json"), "--backends", "torch"]) == 1
-    assert "MISSED" in capsys.readouterr().out
+@pytest.mark.parametrize(("high", "word", "status"), [(14.5, "MISSED", 1), (16.0, "undecided", 0)])
+def test_a_missed_floor_is_the_exit_status(high, word, status, tmp_path, capsys):
+    own = record(peer="ncps 1.0.1 (torch)", ratio=14.0, ratio_low=13.0, ratio_high=high, median_ms=1.0)
+    results(own).write(tmp_path / "run.json")
+    assert compare.main(["--from", str(tmp_path / "run.json"), "--backends", "torch"]) == status
+    assert word in capsys.readouterr().out
 
 
 # -- the command line
@@ -424,12 +689,14 @@ def test_questions_of_the_grid():
 
 def test_growth_uses_what_was_measured():
     args = compare.parsed(["--cells", "LTC(64)", "--peers", "none", "--backends", "torch"])
-    missing = compare.growth_questions(args, [])
+    asked = compare.growth_questions(args)
+    missing = compare.missing(asked, args)
     known = record(LTC_FULL, "training", peer="torch.nn.LSTM", median_ms=1.0, peak_mb=1.0)
     assert {(asked.case.units, asked.mode) for asked in missing} == set(
         itertools.product([32, 64, 128, 256], ["forward", "training"])
     )
-    assert len(compare.growth_questions(args, [known])) == len(missing) - 1
+    args.results.records = [known, record(CFC_64, "forward", median_ms=1.0)]
+    assert len(compare.missing(asked, args)) == len(missing) - 1
 
 
 def test_the_lstm_is_not_repeated_for_every_cell():
@@ -437,14 +704,57 @@ def test_the_lstm_is_not_repeated_for_every_cell():
         return {side.package for side in compare.beside(names, "torch", case)}
 
     assert packages("all", case=CFC_64) == {UPSTREAM, LSTM}
-    assert packages("all", case=LTC_19) == {UPSTREAM}
-    assert packages(LSTM, UPSTREAM, case=LTC_19) == {UPSTREAM, LSTM}
+    assert packages("all", case=CFC_WIRED) == {UPSTREAM}
+    assert packages(LSTM, UPSTREAM, case=CFC_WIRED) == {UPSTREAM, LSTM}
+    assert packages("all", LSTM, case=CFC_WIRED) == {UPSTREAM, LSTM}
 
 
-def test_a_peer_is_looked_for_before_anything_is_measured(capsys):
-    with pytest.raises(SystemExit):
-        compare.parsed(["--peers-dir", str(NOWHERE)])
-    assert "pip install" in capsys.readouterr().err
+@pytest.mark.parametrize("flags", ["--quick", "--batch 3", "--steps 7", "--units 32"])
+def test_an_lstm_runs_in_every_size(flags):
+    args = compare.parsed([*flags.split(), "--backends", "torch", "--peers", LSTM])
+    args.peers = ["all"]
+    beside = {q.case.network for q in compare.grid_questions(args) if q.peer and q.peer.package == LSTM}
+    assert {network.split("(")[0] for network in beside} >= {"LTC AutoNCP", "CfC"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "needs_peer"),
+    [
+        ("", True),
+        ("--peers none", False),
+        ("--peers lstm", False),
+        ("--cells GRU", False),
+        ("--cases growth", False),
+        ("--cases floors --peers none", True),
+        ("--cases floors --backends jax --cells LSTM", None),
+        ("--cells Typo", None),
+        ("--cells GRU Typo", None),
+        ("--backends numpy --modes training", None),
+    ],
+)
+def test_a_run_that_lacks_its_peer_or_asks_nothing_does_not_begin(flags, needs_peer, capsys):
+    needs = contextlib.nullcontext() if needs_peer is False else pytest.raises(SystemExit)
+    with needs:
+        compare.parsed(["--peers-dir", str(NOWHERE), "--backends", "torch", *flags.split()])
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert ("pip install" in told) == bool(needs_peer)
+    assert ("Expected beginnings of LTC AutoNCP(19, 1), " in told) == ("Typo" in flags)
+
+
+def test_what_is_read_tells_the_backends(tmp_path):
+    results(record(backend="mlx"), record(backend="numpy")).write(tmp_path / "run.json")
+    flags = ["--from", str(tmp_path / "run.json")]
+    assert compare.parsed(flags).backends == ["numpy", "mlx"]
+    assert compare.parsed([*flags, "--backends", "torch"]).backends == ["torch"]
+
+
+@pytest.mark.parametrize("flag", ["--quick", "--no-memory"])
+def test_a_run_without_memory_measures_none(flag, tmp_path):
+    (tmp_path / UPSTREAM / "ncps").mkdir(parents=True)
+    args = compare.parsed([flag, "--cases", "floors", "growth", "--backends", "torch", "--peers-dir", str(tmp_path)])
+    assert not args.memory
+    assert not [check for check in compare.measured_floors(args) if check.floor.figure.memory]
+    assert [check for check in compare.asked_floors(args) if check.floor.figure.memory]
 
 
 def test_a_run_from_end_to_end(tmp_path, capsys):
@@ -457,6 +767,15 @@ def test_a_run_from_end_to_end(tmp_path, capsys):
     before = file.read_text()
     assert compare.main([*what.split(), "--json", str(file), "--resume"]) == 0
     assert file.read_text() == before  # nothing was left to measure
+    for flags, told in (
+        (["--json", str(file)], "--resume, or delete it"),
+        (["--resume"], "Expected --json FILE beside --resume"),
+        (["--json", str(file), "--resume", "--threads", "2"], "Received: threads = 2"),
+    ):
+        with pytest.raises(SystemExit):
+            compare.main([*what.split(), *flags])
+        assert told in capsys.readouterr().err.replace("\n", " ")
+    assert file.read_text() == before
 
 
 # -- exported code
@@ -476,6 +795,20 @@ def test_a_step_in_c_is_timed(tmp_path):
     text = shown.export_text()
     assert "150" in text
     assert f"{code.flash:,}" in text
+
+
+def test_an_export_without_its_peer_has_not_kept_its_ratio(monkeypatch, capsys):
+    assert export.miss(cost(500.0)) is None
+    assert export.miss(cost(400.0)).endswith("not 50 times faster than ncps 1.0.1")
+    monkeypatch.setattr(export, "packages", lambda *_: [])
+    monkeypatch.setattr(export, "costs", lambda _: [cost(None)])
+    monkeypatch.setattr(export, "table", lambda _: "")
+    assert export.main([]) == 1
+    assert "could not be measured" in capsys.readouterr().out
+
+
+def cost(peer):
+    return export.Cost("CfC", None, 9.0, 50.0, peer, None)
 
 
 def test_an_export_needs_its_peer(tmp_path, capsys):

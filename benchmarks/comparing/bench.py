@@ -21,14 +21,15 @@ from benchmarks.comparing.sides import Side, environment, limit as limit_side
 LEAST_ROUNDS = 3
 SLOW_MS = 1000.0
 OWN, PEER, LIMIT = "", "peer_", "limit_"  # beginnings of a record's fields
+TURNS = (PEER, OWN, LIMIT)  # ours is next to both
 SHARE_OF_MEMORY = 0.7  # of what is free, for one worker: beyond it the machine would begin to swap
 SMALLEST_MB = 0.1  # memory is counted in pages: less than some of them is no figure to divide by
 
 
 class Runs(Protocol):
-    """What takes turns."""
+    """What takes turns: runs some times, perhaps once more before, and tells the mean ms."""
 
-    def run(self, repeats: int) -> float: ...
+    def run(self, repeats: int, warm: bool = False) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Bench:
     def memory(self, question: Question) -> Record:
         """The record with its memory."""
         record = self.record(question)
-        if record.peak_mb is None and question.mode != "control":
+        if record.peak_mb is None and record.memory_failure is None and question.mode != "control":
             sides = {OWN: question.ours, PEER: question.peer}
             for prefix, side in sides.items():
                 if side is None or getattr(record, f"{prefix}failure"):
@@ -145,7 +146,7 @@ class Bench:
                 try:
                     peak = self._peak(side, question.case_of(prefix), question.mode)
                 except Failed as reason:
-                    note(record, prefix, reason)
+                    setattr(record, f"{prefix}memory_failure", str(reason))
                 else:
                     setattr(record, f"{prefix}peak_mb", peak)
             if record.peak_mb is not None and record.peer_peak_mb is not None:
@@ -181,7 +182,7 @@ class Bench:
             self._ways[side, case, question.mode] = answer["way"]
             setattr(record, f"{prefix}way", answer["way"])
             setattr(record, f"{prefix}compile_s", answer["compile_s"])
-        return workers, factor
+        return {prefix: workers[prefix] for prefix in TURNS if prefix in workers}, factor
 
     def _turns(self, question: Question, record: Record, workers: dict[str, Worker], factor: float) -> None:
         """Lets the workers take turns and writes down the times; if the peer fails in its turn, ours runs alone."""
@@ -198,11 +199,10 @@ class Bench:
                 setattr(record, f"{prefix}{name}_ms", of(times[prefix]))
         if PEER in times:
             share = question.case.steps / question.case_of(PEER).steps
-            ratios = [share * ratio for ratio in turn_by_turn(times[PEER], times[OWN])]
-            record.ratio, record.ratio_min, record.ratio_max = statistics.median(ratios), min(ratios), max(ratios)
+            record.ratio_low, record.ratio, record.ratio_high = quartiles(share, times[PEER], times[OWN])
         if LIMIT in times:
             record.limit_ms = factor * statistics.median(times[LIMIT])
-            record.fraction = factor * statistics.median(turn_by_turn(times[LIMIT], times[OWN]))
+            record.fraction_low, record.fraction, record.fraction_high = quartiles(factor, times[LIMIT], times[OWN])
 
     def _peak(self, side: Side, case: Case, mode: str) -> float:
         """The peak of memory of a side in MB, in the way that was fastest."""
@@ -223,24 +223,31 @@ def note(record: Record, prefix: str, reason: Failed) -> bool:
 def take_turns(sides: Sequence[Runs], options: Options) -> list[list[float]]:
     """Times in ms of sides that take turns, A B B A A B B A: all of them see the same state of the machine.
 
-    How often a side runs in its turn depends on how fast it is, and how many turns there are on how slow they are.
+    How often a side runs in its turn depends on how fast it is, and how many turns there are on how slow they are. A
+    turn begins with a run that does not count, since the side has been at rest, unless it is so slow that this is no
+    matter.
     """
     times: list[list[float]] = [[] for _ in sides]
     once = [first_look(side) for side in sides]
     repeats = [max(1, math.ceil(options.round_ms / ms)) for ms in once]
-    turn_s = 1e-3 * sum(ms * n for ms, n in zip(once, repeats, strict=True))
+    warm = [ms < SLOW_MS for ms in once]
+    turn_s = 1e-3 * sum(ms * (n + more) for ms, n, more in zip(once, repeats, warm, strict=True))
     rounds = max(LEAST_ROUNDS, min(options.rounds, int(options.budget_s / turn_s)))
     forth = range(len(sides))
     for number in range(rounds):
         for i in reversed(forth) if number % 2 else forth:
             time.sleep(options.pause_s)
-            times[i].append(sides[i].run(repeats[i]))
+            times[i].append(sides[i].run(repeats[i], warm[i]))
     return times
 
 
-def turn_by_turn(times: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Ratios of turns that followed each other: a machine that is slow for a while is so for both."""
-    return [a / b for a, b in zip(times, others, strict=True)]
+def quartiles(factor: float, times: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Lower quartile, median and upper one of the ratios of turns that followed each other, times a factor.
+
+    A machine that is slow for a while is so for both.
+    """
+    ratios = [factor * a / b for a, b in zip(times, others, strict=True)]
+    return statistics.quantiles(ratios, n=4, method="inclusive")
 
 
 def first_look(side: Runs) -> float:

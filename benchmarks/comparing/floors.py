@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.comparing.bench import Bench, Question
@@ -19,11 +19,11 @@ from benchmarks.comparing.cases import (
     Case,
     named,
 )
-from benchmarks.comparing.memory import MB
 from benchmarks.comparing.records import Record
 from benchmarks.comparing.sides import BACKENDS, KERAS, LSTM, OURS, UPSTREAM, UPSTREAM_CELLS, Side, peer, runs
 
-ITSELF, LIMIT, FLOAT32 = "itself", "limit", 4
+ITSELF, LIMIT = "itself", "limit"
+KEPT, MISSED, UNDECIDED, NOT_MEASURED = "kept", "MISSED", "undecided", "not measured"
 
 
 @dataclass(frozen=True)
@@ -32,35 +32,40 @@ class Figure:
 
     Attributes:
         text: what the number says.
-        of: the number, from a record; None where it was not measured.
+        quantity: what it is of a record; None there means that it was not measured.
         at_least: whether the number must be at least the bound, or at most.
+        inverse: whether it is one over the quantity.
         memory: whether memory is measured for it, or time.
     """
 
     text: str
-    of: Callable[[Record], float | None]
+    quantity: str
     at_least: bool
+    inverse: bool = False
     memory: bool = False
 
+    def of(self, record: Record, end: str = "") -> float | None:
+        """The number; of an end, ``"_low"`` or ``"_high"``, a quartile of the quantity, if it has them."""
+        number = getattr(record, f"{self.quantity}{end}", None)
+        return 1 / number if number is not None and self.inverse else number
 
-def inverse(number: float | None) -> float | None:
-    return None if number is None else 1 / number
+    def quartiles(self, record: Record) -> tuple[float, float] | None:
+        """Between what half of the turns lie."""
+        ends = [number for end in ("_low", "_high") if (number := self.of(record, end)) is not None]
+        return (min(ends), max(ends)) if ends else None
+
+    def failures(self, record: Record) -> tuple[str | None, str | None]:
+        """Why it cannot be told: what failed of ours, and of the peer's."""
+        of_memory = (record.memory_failure, record.peer_memory_failure) if self.memory else (None, None)
+        return record.failure or of_memory[0], record.peer_failure or of_memory[1]
 
 
-def beyond_output(record: Record) -> float | None:
-    """By how many times the outputs' growth memory grows, from the peer's length to this one."""
-    if record.peak_mb is None or record.peer_peak_mb is None or record.peer_steps is None:
-        return None
-    grown = (record.steps - record.peer_steps) * record.batch * record.outputs * FLOAT32 / MB
-    return (record.peak_mb - record.peer_peak_mb) / grown
-
-
-FASTER = Figure("times faster", lambda record: record.ratio, at_least=True)
-LESS_MEMORY = Figure("times less memory", lambda record: record.memory_ratio, at_least=True, memory=True)
-ITS_TIME = Figure("times its time", lambda record: inverse(record.ratio), at_least=False)
-OF_LIMIT = Figure("times the limit", lambda record: inverse(record.fraction), at_least=False)
-PER_STEP = Figure("times the cost of a step", lambda record: inverse(record.ratio), at_least=False)
-OUTPUT_ONLY = Figure("times the outputs", beyond_output, at_least=False, memory=True)
+FASTER = Figure("times faster", "ratio", at_least=True)
+LESS_MEMORY = Figure("times less memory", "memory_ratio", at_least=True, memory=True)
+ITS_TIME = Figure("times its time", "ratio", at_least=False, inverse=True)
+OF_LIMIT = Figure("times the limit", "fraction", at_least=False, inverse=True)
+PER_STEP = Figure("times the cost of a step", "ratio", at_least=False, inverse=True)
+OUTPUT_ONLY = Figure("times the outputs", "beyond_outputs", at_least=False, memory=True)
 
 
 @dataclass(frozen=True)
@@ -140,31 +145,40 @@ class Check:
 
     def verdict(self, record: Record) -> Verdict:
         """What its record says."""
-        figure, bound = self.floor.figure.of(record), self.floor.bound
-        kept = None if figure is None else figure >= bound if self.floor.figure.at_least else figure <= bound
-        if figure is None and record.failure:
-            kept = False
-        return Verdict(self, record, figure, kept)
+        figure, bound, at_least = self.floor.figure.of(record), self.floor.bound, self.floor.figure.at_least
+        quartiles = self.floor.figure.quartiles(record)
+        ours, _ = self.floor.figure.failures(record)
+        if figure is None:
+            word = MISSED if ours else NOT_MEASURED
+        elif quartiles and quartiles[0] < bound < quartiles[1]:
+            word = UNDECIDED
+        else:
+            word = KEPT if (figure >= bound if at_least else figure <= bound) else MISSED
+        return Verdict(self, record, figure, quartiles, word)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a floor was kept; None where the peer could not be measured."""
+    """What was reached of a floor, and whether that is enough.
+
+    Attributes:
+        check: the floor.
+        record: what was measured.
+        figure: what is compared; None where ours or the peer could not be measured.
+        quartiles: of the figure's turns, if it has any.
+        word: the verdict; undecided where the bound lies between the quartiles.
+    """
 
     check: Check
     record: Record
     figure: float | None
-    kept: bool | None
+    quartiles: tuple[float, float] | None
+    word: str
 
     @property
     def reason(self) -> str:
         """Why there is no figure; "" if there is one."""
-        return "" if self.figure is not None else self.record.failure or self.record.peer_failure or ""
-
-    @property
-    def word(self) -> str:
-        """The verdict."""
-        return {True: "kept", False: "MISSED", None: "not measured"}[self.kept]
+        return "" if self.figure is not None else next(filter(None, self.check.floor.figure.failures(self.record)), "")
 
 
 def checks(
@@ -177,7 +191,7 @@ def checks(
     stated_before = set()
     for floor in floors:
         for backend in floor.backends:
-            if backend not in backends or not named(floor.case, cells) or not runs(backend, floor.mode):
+            if backend not in backends or not named(floor.case, cells) or not runs(backend, floor.mode, floor.case):
                 continue
             case = replace(floor.case, steps=long) if floor.case.steps == LONG else floor.case
             asked = question(floor, case.of_mode(floor.mode), backend)

@@ -15,7 +15,7 @@ from benchmarks.comparing.sides import OURS, Side, runs
 
 QUANTITIES = {"time": "median_ms", "memory": "peak_mb"}
 GROWING = ("forward", "training")
-LEAST_POINTS = 2
+LEAST_POINTS = 3  # two would fit any power
 LEAST_MB = 0.5  # less memory is a few pages more or less
 
 
@@ -51,14 +51,15 @@ SERIES = (
 
 
 class Growth(NamedTuple):
-    """A fit: the quantity grows with the number to the power of `exponent`."""
+    """A fit: the quantity grows with the number, from `low` to `high`, to the power of `exponent`."""
 
     series: Series
     mode: str
     backend: str
     quantity: str
     exponent: float
-    points: int
+    low: float
+    high: float
 
 
 def questions(backends: Collection[str], cells: Sequence[str] = (), quick: bool = False) -> list[Question]:
@@ -69,7 +70,7 @@ def questions(backends: Collection[str], cells: Sequence[str] = (), quick: bool 
         if named(series.base, cells)
         for backend in backends
         for mode in GROWING
-        if runs(backend, mode)
+        if runs(backend, mode, series.base)
         for case in series.cases[: 2 if quick else None]
     ]
 
@@ -80,7 +81,7 @@ def exponent(x: Iterable[float], y: Iterable[float]) -> float:
 
 
 def fits(records: Sequence[Record]) -> list[Growth]:
-    """The exponents that records of our own allow."""
+    """The exponents that records of our own allow; of several records of a point, the first counts."""
     found = []
     for series in SERIES:
         cases = set(series.cases)
@@ -89,12 +90,12 @@ def fits(records: Sequence[Record]) -> list[Growth]:
             for quantity, field in QUANTITIES.items():
                 points = {
                     getattr(record, series.against): getattr(record, field)
-                    for record in own
+                    for record in reversed(own)
                     if (record.backend, record.mode) == (backend, mode) and getattr(record, field)
                 }
                 if quantity == "memory" and min(points.values(), default=0) < LEAST_MB:
                     continue
                 if len(points) >= LEAST_POINTS:
                     power = exponent(points, points.values())
-                    found.append(Growth(series, mode, backend, quantity, power, len(points)))
+                    found.append(Growth(series, mode, backend, quantity, power, min(points), max(points)))
     return found

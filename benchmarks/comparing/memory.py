@@ -18,11 +18,11 @@ TRIM = "malloc_trim"  # of glibc: gives memory that was freed back to the system
 class Meter:
     """Measures calls.
 
-    On Linux the peak can be reset, so that what compiling took does not count. Elsewhere the peak of the process only
-    grows: the figure is then what a call needs above all that came before it.
+    On Linux the peak can be reset, and by most frameworks that of an accelerator, so that what compiling took does not
+    count. Elsewhere the peak only grows: the figure is then what a call needs above all that came before it.
 
     Args:
-        release: empties what the framework keeps for later use.
+        release: empties what the framework keeps for later use, and resets the accelerator's peak.
         device_peak: the most bytes that an accelerator held; None measures this process instead.
     """
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 Run = Callable[[], Any]  # runs once, and returns when the result is there
 Ways = dict[str, Run]  # the ways in which users of a framework may run the same; the fastest counts
+Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 class Model(NamedTuple):
@@ -15,9 +16,10 @@ class Model(NamedTuple):
     Attributes:
         layer: the framework's module.
         outputs: of a layer and sequences (B, T, F): the outputs of all steps.
-        step: of a layer, inputs (1, F) and a state, None at the start: outputs and the state.
+        steps: ways to take one step, by name: functions of a layer, inputs (1, F) and a state, None at the start, that
+            return outputs and the state.
     """
 
     layer: Any
     outputs: Callable[[Any, Any], Any]
-    step: Callable[[Any, Any, Any], tuple[Any, Any]]
+    steps: dict[str, Step]

@@ -17,7 +17,7 @@ def make(case: Case) -> Model:
     units = AutoNCP(case.units, case.outputs) if case.wiring else case.units
     inner = getattr(layers, cell.inner)(units) if cell.inner else units
     layer = getattr(layers, cell.layer)(inner, return_sequences=True, input_size=case.features, **cell.options)
-    return Model(layer, lambda layer, x: layer(x), lambda layer, x, state: layer.step(x, state))
+    return Model(layer, lambda layer, x: layer(x), {"step": lambda layer, x, state: layer.step(x, state)})
 
 
 @contextlib.contextmanager

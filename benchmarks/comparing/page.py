@@ -15,18 +15,24 @@ INTRODUCTION = """# Speed
 
 What the layers cost beside ncps 1.0.1, beside an LSTM of as many units, and beside what the machine can do at all. The
 ratio is the result: the sides take turns (A B B A), each in a process of its own with the same number of threads, so
-that all of them see the same state of the machine. Milliseconds are medians, ratios medians of those of turns that
-followed each other, "spread" is the least and the most.
+that all of them see the same state of the machine. Milliseconds are medians, "spread" is the least and the most. Ratios
+are medians of those of turns that followed each other, "quartiles" between which half of these lie.
 
 - **Forward** is a call without gradients; **training** a step of it: forward, mean squared error, backward, Adam;
   **control** one step of one stream, which carries its state.
 - All run as users of the framework write it: torch eager, jax under `jax.jit`, mlx with or without `mx.compile` and
-  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. Under
-  `jax.jit`, a control step takes the weights as arguments or has them as constants, again the faster. ncps 1.0.1 has
-  torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside its torch.
+  TensorFlow with or without XLA, whichever is faster, Keras in a training loop on each of its frameworks. A control
+  step, too, is the faster of two: under `jax.jit` it takes the weights as arguments or has them as constants; of ncps
+  1.0.1 and Keras' LSTM it is one of the layer, or of its cell alone ("cell").
+- ncps 1.0.1 has torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside
+  its torch. Its MixedMemory differs between the two (memory to the input, or to the state): each runs beside the same
+  of ours.
+- **compile s** is the time of the first call. Kernels are compiled once on a machine: of ours it is mostly a read of
+  machine code from the disk.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.
 - **Of the limit** is the time that the matrix products and sigmoids of the case take alone, in large pieces, over ours.
-  A sequence goes step by step, so small networks stay far below; above 100 %, our sigmoid is faster than the library's.
+  A sequence goes step by step, so small networks stay far below. Both are torch's own: above 100 %, ours are faster, as
+  the sigmoids of our kernels are.
 - Options have their defaults on every side. So ncps 1.0.1 on torch keeps weights positive by a softplus, ours by max.
 
 {warning}This page is written by a script; make it anew on your machine:
@@ -39,13 +45,16 @@ python -m benchmarks.compare --cases grid floors growth --json speed.json --plot
 WARNING = "**These numbers are of a quick run on a busy machine: they show the form of the page, not the speed.**\n\n"
 COLUMNS = [
     "network", "B", "T", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB", "times faster",
-    "less memory", "of the limit",
+    "quartiles", "less memory", "of the limit",
 ]  # fmt: skip
 LABEL = UPSTREAM.replace("-", " ")  # as sides show it
 GLANCE = """## At a glance
 
 How many times faster than ncps 1.0.1: the median of all networks and sizes below, the least and the most of them, and
 their number."""
+FLOORS = """## Floors
+
+What must be reached, B = 64, 20 inputs, float32; with the quartiles of what was. A floor between these is undecided."""
 TITLES = {"training": "Training step", "forward": "Forward pass", "control": "One control step"}
 
 
@@ -62,7 +71,7 @@ def text(results: Results, verdicts: Sequence[Verdict], growth: Sequence[Growth]
         )
     parts += [f"![{Path(name).stem}]({name})" for name in pictures]
     if verdicts:
-        parts.append("## Floors\n\nWhat must be reached, B = 64, 20 inputs, float32.\n")
+        parts.append(FLOORS)
         parts.append(tables.markdown([*tables.FLOORS[:-1], "verdict"], tables.floors(verdicts)))
     for mode, title in TITLES.items():
         own = [record for record in results.records if record.mode == mode and compared(record)]
@@ -88,8 +97,10 @@ def columns(found: Sequence[Record]) -> tables.Rows:
 def conditions(about: dict) -> str:
     """On what and with what was measured."""
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    code = ", ".join(f"`{commit}`" for commit in about["commits"]) or "unknown"
     settings = ", ".join(f"`{name}={value}`" for name, value in about["environment"].items()) or "none"
     return (
         f"Measured on {about['date']} with {about['threads']} threads on the {about['device'].upper()} of: "
-        f"{about['machine']}.\nVersions: {versions}.\nSettings in the environment: {settings}.\n"
+        f"{about['machine']}.\nState of the code: {code}.\nVersions: {versions}.\n"
+        f"Settings in the environment: {settings}.\n"
     )

@@ -8,6 +8,8 @@ from benchmarks.comparing.cases import Case
 from benchmarks.comparing.models import Model
 from benchmarks.comparing.sides import LSTM, UPSTREAM, UPSTREAM_CELLS, Side
 
+STEP, LAYER, CELL = "step", "layer", "cell"  # in the only way, as a sequence of one, or without its loop over time
+
 
 def make(side: Side, case: Case) -> Model:
     """The network of a peer for a case: the same cell, or an LSTM of as many units."""
@@ -26,7 +28,15 @@ def upstream_torch(case: Case) -> Model:
 
     name, options = UPSTREAM_CELLS[case.cell]
     layer = getattr(ncps.torch, name)(case.features, upstream_units(case), return_sequences=True, **options)
-    return torch_model(layer)
+    model = torch_model(layer)
+    if not layer.use_mixed:  # else its memory stands beside the cell
+        model.steps[CELL] = torch_cell_step
+    return model
+
+
+def torch_cell_step(layer: Any, x: Any, state: Any) -> tuple[Any, Any]:
+    """A step of ncps 1.0.1 without the loop over time."""
+    return layer.rnn_cell(x, x.new_zeros(len(x), layer.state_size) if state is None else state, 1.0)
 
 
 def torch_lstm(case: Case) -> Model:
@@ -37,7 +47,7 @@ def torch_lstm(case: Case) -> Model:
 
 def torch_model(layer: Any) -> Model:
     """ncps 1.0.1 and torch's own layers are called alike."""
-    return Model(layer, lambda layer, x: layer(x)[0], lambda layer, x, state: layer(x[:, None], state))
+    return Model(layer, lambda layer, x: layer(x)[0], {LAYER: lambda layer, x, state: layer(x[:, None], state)})
 
 
 def upstream_keras(case: Case) -> Model:
@@ -58,13 +68,17 @@ def keras_model(layer: Any, case: Case) -> Model:
     """A layer of Keras that returns its states, built."""
     import numpy as np
 
-    def step(layer: Any, x: Any, state: Any) -> tuple[Any, Any]:
+    def layer_step(layer: Any, x: Any, state: Any) -> tuple[Any, Any]:
         outputs, *state = layer(x[:, None], initial_state=state)
         return outputs, state
 
+    def cell_step(layer: Any, x: Any, state: Any) -> tuple[Any, Any]:
+        outputs, state = layer.cell(x, layer.get_initial_state(x.shape[0]) if state is None else state)
+        return outputs, state if isinstance(state, (list, tuple)) else [state]
+
     layer(np.zeros((1, 2, case.features), "float32"))
     layer.set_weights(layer.get_weights())  # ncps 1.0.1 has integers among its weights on jax: now they are floats
-    return Model(layer, lambda layer, x: layer(x)[0], step)
+    return Model(layer, lambda layer, x: layer(x)[0], {LAYER: layer_step, CELL: cell_step})
 
 
 def flax_lstm(case: Case) -> Model:
@@ -76,7 +90,7 @@ def flax_lstm(case: Case) -> Model:
         return outputs, state
 
     cell = nnx.OptimizedLSTMCell(case.features, case.units, rngs=nnx.Rngs(0))
-    return Model(nnx.RNN(cell), lambda layer, x: layer(x), step)
+    return Model(nnx.RNN(cell), lambda layer, x: layer(x), {STEP: step})
 
 
 def mlx_lstm(case: Case) -> Model:
@@ -86,7 +100,7 @@ def mlx_lstm(case: Case) -> Model:
         hidden, memory = (values[:, -1] for values in layer(x[:, None], *(state or ())))
         return hidden, (hidden, memory)
 
-    return Model(nn.LSTM(case.features, case.units), lambda layer, x: layer(x)[0], step)
+    return Model(nn.LSTM(case.features, case.units), lambda layer, x: layer(x)[0], {STEP: step})
 
 
 MAKERS = {

@@ -86,9 +86,9 @@ class Worker:
         """Builds and compiles: `compile_s`, the `way` that was chosen and the `factor` of its times."""
         return self.ask("prepare", side=asdict(self.side), case=asdict(case), mode=mode)
 
-    def run(self, repeats: int) -> float:
-        """The mean ms of some runs."""
-        return self.ask("run", repeats=repeats)["ms"]
+    def run(self, repeats: int, warm: bool = False) -> float:
+        """The mean ms of some runs, perhaps after one that does not count."""
+        return self.ask("run", repeats=repeats, warm=warm)["ms"]
 
     def memory(self, case: Case, mode: str, way: str) -> float:
         """The peak of memory of a run in MB."""

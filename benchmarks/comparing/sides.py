@@ -31,7 +31,9 @@ UPSTREAM_CELLS = {  # its layer and options
     "CfC-no_gate": ("CfC", {"mode": "no_gate"}),
     "CfC-pure": ("CfC", {"mode": "pure"}),
     "MixedMemory": ("LTC", {"mixed_memory": True}),
+    "MixedMemory-state": ("LTC", {"mixed_memory": True}),
 }
+FORMS = {"MixedMemory": "keras", "MixedMemory-state": "torch"}  # of one cell, and whose form each is in ncps 1.0.1
 LSTM_NAMES = {"torch": "torch.nn.LSTM", "jax": "flax.nnx LSTM", "mlx": "mlx.nn.LSTM", "keras": "keras.layers.LSTM"}
 
 # What would steer only some of the sides, or hide what compiling costs. Settings of OpenBLAS for one processor slow
@@ -48,6 +50,8 @@ DROPPED = (
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 DEVICE = "NCPS_BENCHMARK_DEVICE"  # tells the workers
 CPU_ONLY = {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # all sides are on it
+DEVICES = {"cpu": CPU_ONLY, "gpu": SHARED_GPU}
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,10 @@ def peer(name: str, backend: str, case: Case) -> Side | None:
     return Side(name, PEERS[name][backend])
 
 
-def runs(backend: str, mode: str) -> bool:
-    """Whether a backend has a mode: NumPy does not train."""
-    return backend != "numpy" or mode != "training"
+def runs(backend: str, mode: str, case: Case) -> bool:
+    """Whether a case runs: NumPy does not train, and of two forms of a cell each backend has that of its peer."""
+    family = Side(UPSTREAM, PEERS[UPSTREAM][backend]).family
+    return (backend != "numpy" or mode != "training") and FORMS.get(case.cell, family) == family
 
 
 def installed(framework: str) -> bool:
@@ -111,7 +116,7 @@ def packages(side: Side, peers: Path) -> list[Path]:
     """
     if side.package != UPSTREAM:
         return [ROOT]
-    folder = peers / UPSTREAM
+    folder = peers.resolve() / UPSTREAM  # workers run elsewhere
     if not (folder / "ncps").is_dir():
         raise FileNotFoundError(f"{UPSTREAM} is not in {peers}. Install it: {INSTALL.format(folder=folder)}")
     return [folder, ROOT]  # its `ncps` is found first, our benchmarks second
@@ -134,4 +139,4 @@ def environment(
         made["NCPS_BACKEND"] = side.family
     if not side.fast:
         made["NCPS_FAST"] = "0"
-    return kept | made | (CPU_ONLY if device == "cpu" else {})
+    return kept | made | DEVICES[device]

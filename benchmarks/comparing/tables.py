@@ -13,12 +13,12 @@ from benchmarks.comparing.records import Record
 
 NOTHING = "–"
 Rows = list[list[str]]
-CHOSEN = ("compiled", "graph", "xla", "fixed weights")  # ways to run that are one of several
+CHOSEN = ("compiled", "graph", "xla", "fixed weights", "cell")  # parts of ways to run, each one of several
 
 RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
-           "times faster", "spread ", "less memory", "of the limit"]  # fmt: skip
+           "times faster", "quartiles", "less memory", "of the limit"]  # fmt: skip
 FLOORS = ["network", "T", "mode", "backend", "against", "figure", "reached", "floor", ""]
-GROWTH = ["network", "mode", "backend", "against", "time", "memory"]
+GROWTH = ["network", "mode", "backend", "against", "range", "time", "memory"]
 
 
 def digits(number: float | None, suffix: str = "") -> str:
@@ -31,6 +31,11 @@ def digits(number: float | None, suffix: str = "") -> str:
     return (f"{number:.0f}" if "e" in text and number >= 1 else text) + suffix
 
 
+def told(number: float | None, failure: str | None) -> str:
+    """A number, or why there is none."""
+    return digits(number) if failure is None else f"failed: {failure}"
+
+
 def between(low: float | None, high: float | None) -> str:
     """A spread."""
     return NOTHING if low is None else f"{digits(low)} to {digits(high)}"
@@ -38,9 +43,18 @@ def between(low: float | None, high: float | None) -> str:
 
 def backend_of(record: Record) -> str:
     """The backend, and what is unusual of the way it ran."""
-    notes = [record.way] if record.way in CHOSEN else []
-    notes += [] if record.fast else ["not fast"]
+    notes = [*unusual(record.way), *([] if record.fast else ["not fast"])]
     return f"{record.backend} ({', '.join(notes)})" if notes else record.backend
+
+
+def peer_of(record: Record) -> str:
+    """The peer, and what is unusual of the way it ran."""
+    return ", ".join([record.peer, *unusual(record.peer_way)]) if record.peer else NOTHING
+
+
+def unusual(way: str | None) -> list[str]:
+    """The parts of a way to run that tell it from others."""
+    return [part for part in (way or "").split(", ") if part in CHOSEN]
 
 
 def records(found: Sequence[Record]) -> Rows:
@@ -52,15 +66,15 @@ def records(found: Sequence[Record]) -> Rows:
             f"{record.steps:,}",
             record.mode,
             backend_of(record),
-            digits(record.median_ms) if record.failure is None else f"failed: {record.failure}",
+            told(record.median_ms, record.failure),
             between(record.min_ms, record.max_ms),
             digits(record.compile_s),
-            digits(record.peak_mb),
-            record.peer or NOTHING,
-            digits(record.peer_median_ms) if record.peer_failure is None else f"failed: {record.peer_failure}",
-            digits(record.peer_peak_mb),
+            told(record.peak_mb, record.memory_failure),
+            peer_of(record),
+            told(record.peer_median_ms, record.peer_failure),
+            told(record.peer_peak_mb, record.peer_memory_failure),
             digits(record.ratio),
-            between(record.ratio_min, record.ratio_max),
+            between(record.ratio_low, record.ratio_high),
             digits(record.memory_ratio),
             digits(None if record.fraction is None else 100 * record.fraction, " %"),
         ]
@@ -76,9 +90,9 @@ def floors(verdicts: Sequence[Verdict]) -> Rows:
             f"{verdict.record.steps:,}",
             verdict.record.mode,
             backend_of(verdict.record),
-            verdict.check.question.against or verdict.check.floor.against,
+            peer_of(verdict.record) if verdict.check.question.against else verdict.check.floor.against,
             verdict.check.floor.figure.text,
-            digits(verdict.figure),
+            digits(verdict.figure) + (f" ({between(*verdict.quartiles)})" if verdict.quartiles else ""),
             f"{'≥' if verdict.check.floor.figure.at_least else '≤'} {digits(verdict.check.floor.bound)}",
             verdict.word + (f": {verdict.reason}" if verdict.reason else ""),
         ]
@@ -106,10 +120,10 @@ def middle(numbers: Sequence[float | None]) -> str:
 
 
 def growth(found: Sequence[Growth]) -> Rows:
-    """A row for each series, mode and backend."""
+    """A row for each series, mode, backend and range."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for fit in found:
-        key = (fit.series.base.network, fit.mode, fit.backend, fit.series.against)
+        key = (fit.series.base.network, fit.mode, fit.backend, fit.series.against, f"{fit.low:,} to {fit.high:,}")
         rows.setdefault(key, {})[fit.quantity] = f"{fit.exponent:.2f}"
     return [[*key, fits.get("time", NOTHING), fits.get("memory", NOTHING)] for key, fits in rows.items()]
 

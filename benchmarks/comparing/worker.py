@@ -15,6 +15,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
@@ -51,9 +52,9 @@ class Session:
         way, self.call, compile_s = fastest(ways(framework_of(who), who, what, mode))
         return {"compile_s": compile_s, "way": way, "factor": 1.0}
 
-    def run(self, repeats: int) -> dict[str, float]:
-        """The mean time of some runs, in ms."""
-        if repeats > 1:
+    def run(self, repeats: int, warm: bool) -> dict[str, float]:
+        """The mean time of some runs, in ms, after one that does not count."""
+        if warm:
             self.call()  # threads and caches of this process have been at rest
         start = time.perf_counter()
         for _ in range(repeats):
@@ -70,7 +71,7 @@ class Session:
                 small()
         data = tensors(framework, who, what, mode)  # belong to the user, and are there before
         meter = Meter(framework.release, framework.device_peak if on_gpu(who) else None)
-        call = getattr(framework, mode)(make(who, what), *data)[way]
+        call = ways_to_run(framework, make(who, what), mode, data)[way]
         call()  # compiles
         return {"peak_mb": meter.above_start(call)}
 
@@ -101,15 +102,43 @@ def make(side: Side, case: Case) -> Model:
     if side.package == OURS:
         from benchmarks.comparing import ours
 
-        return ours.make(case)
-    from benchmarks.comparing import peers
+        model = ours.make(case)
+    else:
+        from benchmarks.comparing import peers
 
-    return peers.make(side, case)
+        model = peers.make(side, case)
+    check_origin()
+    return model
+
+
+def check_origin() -> None:
+    """Sees that `ncps` came from the folder that is first on the path: ours and the peer's have the same name.
+
+    Raises:
+        ImportError: it came from elsewhere.
+    """
+    module, folder = sys.modules.get("ncps"), os.environ["PYTHONPATH"].split(os.pathsep)[0]
+    if module is not None and not Path(str(module.__file__)).resolve().is_relative_to(Path(folder).resolve()):
+        raise ImportError(
+            f"Expected ncps of {folder}. Received: {module.__file__}. Install it there anew, or leave out what imports "
+            "ncps when Python starts."
+        )
 
 
 def ways(framework: ModuleType, side: Side, case: Case, mode: str) -> Ways:
     """The ways to run a case."""
-    return getattr(framework, mode)(make(side, case), *tensors(framework, side, case, mode))
+    return ways_to_run(framework, make(side, case), mode, tensors(framework, side, case, mode))
+
+
+def ways_to_run(framework: ModuleType, model: Model, mode: str, data: Sequence[Any]) -> Ways:
+    """The ways to run a network; in control, each of them with each of the network's steps."""
+    if mode != "control":
+        return getattr(framework, mode)(model, *data)
+    return {
+        f"{way}, {name}": run
+        for name, step in model.steps.items()
+        for way, run in framework.control(model, step, *data).items()
+    }
 
 
 def tensors(framework: ModuleType, side: Side, case: Case, mode: str) -> list[Any]:

@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 from benchmarks.comparing.frameworks import RATE
-from benchmarks.comparing.models import Model, Ways
+from benchmarks.comparing.models import Model, Step, Ways
 
 tensor = jnp.asarray
 release = gc.collect
@@ -59,14 +59,14 @@ def training(model: Model, x: jax.Array, y: jax.Array) -> Ways:
     return {"jit": run}
 
 
-def control(model: Model, x: jax.Array) -> Ways:
+def control(model: Model, step: Step, x: jax.Array) -> Ways:
     values, layer = parts(model)
-    return control_steps(lambda values, x, state: model.step(layer(values), x, state), values, model, x)
+    _, state = step(model.layer, x, None)
+    return control_steps(lambda values, x, state: step(layer(values), x, state), values, x, state)
 
 
-def control_steps(step: Callable[..., Any], values: Any, model: Model, x: jax.Array) -> Ways:
+def control_steps(step: Callable[..., Any], values: Any, x: jax.Array, state: Any) -> Ways:
     """A program that takes the values, and one that has them as constants, which XLA then prepares once."""
-    _, state = model.step(model.layer, x, None)
 
     def way(step: Callable[..., Any]) -> Callable[[], np.ndarray]:
         carried = state

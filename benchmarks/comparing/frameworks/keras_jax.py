@@ -12,7 +12,7 @@ import keras
 
 from benchmarks.comparing.frameworks import RATE
 from benchmarks.comparing.frameworks.jax import control_steps, device_peak as device_peak
-from benchmarks.comparing.models import Model, Ways
+from benchmarks.comparing.models import Model, Step, Ways
 
 tensor = jnp.asarray
 release = gc.collect
@@ -65,6 +65,7 @@ def training(model: Model, x: jax.Array, y: jax.Array) -> Ways:
     return {"jit": run}
 
 
-def control(model: Model, x: jax.Array) -> Ways:
-    step = pure(model.step, model)
-    return control_steps(lambda values, x, state: step(*values, x, state), values(model), model, x)
+def control(model: Model, step: Step, x: jax.Array) -> Ways:
+    _, state = step(model.layer, x, None)
+    of_values = pure(step, model)
+    return control_steps(lambda values, x, state: of_values(*values, x, state), values(model), x, state)

@@ -10,7 +10,7 @@ import numpy as np
 from mlx import nn, optimizers
 
 from benchmarks.comparing.frameworks import ON_GPU, RATE
-from benchmarks.comparing.models import Model, Ways
+from benchmarks.comparing.models import Model, Step, Ways
 
 MOST_STEPS = 200  # of a sequence that is compiled: the time that this takes grows faster than the sequence
 
@@ -21,6 +21,7 @@ tensor = mx.array
 def release() -> None:
     gc.collect()
     mx.clear_cache()
+    mx.reset_peak_memory()
 
 
 def device_peak() -> float:
@@ -58,15 +59,15 @@ def training(model: Model, x: mx.array, y: mx.array) -> Ways:
     return ways
 
 
-def control(model: Model, x: mx.array) -> Ways:
+def control(model: Model, step: Step, x: mx.array) -> Ways:
     layer = model.layer
 
-    def step(x: mx.array, state: Any) -> tuple[mx.array, Any]:
-        return model.step(layer, x, state)
+    def own(x: mx.array, state: Any) -> tuple[mx.array, Any]:
+        return step(layer, x, state)
 
-    _, start = step(x, None)
-    compiled = mx.compile(step, inputs=[layer.state])
-    return {"eager": carrying(step, x, start), "compiled": carrying(compiled, x, start)}
+    _, start = own(x, None)
+    compiled = mx.compile(own, inputs=[layer.state])
+    return {"eager": carrying(own, x, start), "compiled": carrying(compiled, x, start)}
 
 
 def carrying(step: Any, x: mx.array, state: Any) -> Any:

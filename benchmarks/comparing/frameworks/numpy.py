@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.comparing.models import Model, Ways
+from benchmarks.comparing.models import Model, Step, Ways
 
 tensor = np.asarray
 release = gc.collect
@@ -25,11 +25,11 @@ def training(model: Model, x: np.ndarray, y: np.ndarray) -> Ways:
     raise NotImplementedError("NumPy does not train.")
 
 
-def control(model: Model, x: np.ndarray) -> Ways:
+def control(model: Model, step: Step, x: np.ndarray) -> Ways:
     state: Any = None
 
     def run() -> None:
         nonlocal state
-        _, state = model.step(model.layer, x, state)
+        _, state = step(model.layer, x, state)
 
     return {"eager": run}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gc as gc
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,15 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.comparing.frameworks import ON_GPU, RATE
-from benchmarks.comparing.models import Model, Run, Ways
+from benchmarks.comparing.models import Model, Run, Step, Ways
 
 WAYS = {"graph": None, "xla": True}
 tensor = tf.constant
-release = gc.collect
+GPU = "GPU:0"
+
+
+def release() -> None:
+    gc.collect()
+    if ON_GPU:
+        tf.config.experimental.reset_memory_stats(GPU)
 
 
 def device_peak() -> float:
-    return tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    return tf.config.experimental.get_memory_info(GPU)["peak"]
 
 
 def traced(function: Callable[..., Any], *arguments: Any) -> Ways:
@@ -61,16 +67,16 @@ def training_step(model: Model, apply: Callable[[list[tuple[tf.Tensor, Any]]], A
     return step
 
 
-def control(model: Model, x: tf.Tensor) -> Ways:
-    _, start = model.step(model.layer, x, None)
+def control(model: Model, step: Step, x: tf.Tensor) -> Ways:
+    _, start = step(model.layer, x, None)
 
     def run(jit_compile: bool | None) -> Run:
-        step = tf.function(lambda x, state: model.step(model.layer, x, state), autograph=False, jit_compile=jit_compile)
+        compiled = tf.function(lambda x, state: step(model.layer, x, state), autograph=False, jit_compile=jit_compile)
         state = start
 
         def once() -> np.ndarray:
             nonlocal state
-            outputs, state = step(x, state)
+            outputs, state = compiled(x, state)
             return outputs.numpy()
 
         return once

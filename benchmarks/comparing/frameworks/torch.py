@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.comparing.frameworks import ON_GPU, RATE
-from benchmarks.comparing.models import Model, Ways
+from benchmarks.comparing.models import Model, Step, Ways
 
 DEVICE = ("cuda" if torch.cuda.is_available() else "mps") if ON_GPU else "cpu"
 
@@ -22,6 +22,7 @@ def release() -> None:
     gc.collect()
     if DEVICE == "cuda":
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def device_peak() -> float:
@@ -58,13 +59,13 @@ def training(model: Model, x: torch.Tensor, y: torch.Tensor) -> Ways:
     return {"eager": run}
 
 
-def control(model: Model, x: torch.Tensor) -> Ways:
+def control(model: Model, step: Step, x: torch.Tensor) -> Ways:
     layer, state = model.layer.to(DEVICE), None
 
     def run() -> Any:
         nonlocal state
         with torch.no_grad():
-            outputs, state = model.step(layer, x, state)
+            outputs, state = step(layer, x, state)
         return outputs.cpu().numpy()
 
     return {"eager": run}

@@ -229,6 +229,21 @@ def test_each_step_of_a_network_is_a_way_to_run_it():
     assert taken == [3]
 
 
+def test_what_mlx_does_not_compile_trains_all_the_same():
+    pytest.importorskip("mlx.core")
+    from benchmarks.comparing.frameworks import mlx
+
+    with ncps.backend_scope("mlx"):
+        model = ours.make(replace(TINY, cell="LTC"))
+        runs = mlx.training(model, *(mlx.tensor(np.ones((2, 3, size), np.float32)) for size in (3, 4)))
+        runs["eager"]()
+        before = np.array(model.layer.cell.gleak)
+        with contextlib.suppress(IndexError):  # mlx 0.32 has no LTC compiled
+            runs["compiled"]()
+        runs["eager"]()
+    assert (np.array(model.layer.cell.gleak) != before).any()
+
+
 # -- measuring
 
 

@@ -41,8 +41,8 @@ def kernel(name: str) -> Any:
         return importlib.import_module(f"ncps.backends.kernels.{name}")
     except ImportError as error:
         raise ImportError(
-            f"Expected a numba that fits the other packages. Received: {error} Install one that does, or set "
-            "NCPS_FAST=0 in the environment, with which networks run without kernels."
+            f"Expected a numba that fits the other packages. Received: {str(error).rstrip('.')}. Install one that does, "
+            "or set NCPS_FAST=0 in the environment, with which networks run without kernels."
         ) from error
 
 
@@ -95,7 +95,7 @@ def check_shapes(inputs: Array, states: Iterable[tuple[Array, int]], times: Arra
         if x.shape not in shapes:
             raise ValueError(
                 f"Expected {name} of shape {' or '.join(map(str, shapes))} with inputs of shape {inputs.shape}. "
-                f"Received: {x.shape}."
+                f"Received: {x.shape}. Broadcast it to that shape."
             )
 
 

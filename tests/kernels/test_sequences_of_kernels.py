@@ -31,6 +31,7 @@ LAYERS = {
     "cfc_exact": lambda: CfC(5, backbone_activation="gelu_exact", return_sequences=True, dtype="float64"),
     "cfc_elu": lambda: CfC(5, head_activation="elu", return_sequences=True, dtype="float64"),
 }
+PREPARED = {"cfc", "cfc_pure", "cfc_gelu"}  # whose parameters torch keeps prepared for single steps
 OPTIONS = {
     "plain": {},
     "number": {"timespans": 0.3},
@@ -281,6 +282,36 @@ def test_a_stream_sees_what_becomes_of_its_weights(name, samples):
             np.testing.assert_allclose(output, whole[::60], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_stream_on_torch_sees_what_becomes_of_its_weights(name, samples):
+    """The same there; with gradients, steps prepare nothing."""
+    torch = pytest.importorskip("torch")
+    x = torch.tensor(X[:samples, 0])
+    with ncps.backend_scope("torch"):
+        layer = LAYERS[name]()
+    layer.step(x)
+
+    def write():
+        for p in layer.parameters():
+            p.mul_(1.5)
+
+    def replace():
+        for p in layer.parameters():
+            p.data = 0.5 * p.data
+
+    weights, before = layer.get_weights(), None
+    for change in (lambda: None, write, replace, lambda: layer.set_weights([0.3 * w for w in weights])):
+        with torch.no_grad():
+            change()
+            found = [layer.step(x)[0] for _ in range(4)]
+        expected = layer.step(x)[0].detach()
+        for each in found:
+            torch.testing.assert_close(each, expected, rtol=1e-12, atol=1e-14)
+        assert before is None or not torch.allclose(before, expected)
+        before = expected
+
+
 @pytest.fixture
 def large():
     """A layer on torch and inputs for which the kernels use several threads."""
@@ -321,6 +352,24 @@ def test_a_forked_child_does_without_the_threads_of_torch(large):
             signal.alarm(20)  # which ends a child that hangs
             os._exit(0 if np.array_equal(layer(x).numpy(), expected) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_streams_on_torch_end_with_their_layers(name):
+    torch = pytest.importorskip("torch")
+    from ncps.backends.torch.sequences import STREAMS
+
+    before = len(STREAMS.known)
+    with ncps.backend_scope("torch"), torch.no_grad():
+        layer = LAYERS[name]()
+        for _ in range(3):
+            layer.step(torch.tensor(X[0, 0]))
+    weights = [weakref.ref(p) for p in layer.parameters()]
+    assert len(STREAMS.known) == before + (sequences.wanted() and name in PREPARED)
+    del layer
+    gc.collect()
+    assert [one for one in weights if one() is not None] == []
+    assert len(STREAMS.known) == before
 
 
 @pytest.mark.parametrize("name", LAYERS)

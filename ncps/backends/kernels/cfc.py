@@ -761,7 +761,8 @@ def forward(
     batch, steps, features = inputs.shape
     options = mode, backbone_activation, head_activation
     if not keep and is_few(batch, steps):
-        return *FewSteps(layers, features, *options, inputs.dtype)(inputs, first, times, valid, resets, sequences), None
+        few = FewSteps(layers, features, *options, inputs.dtype)
+        return *few(plain(inputs), first, plain(times), plain(valid), plain(resets), sequences), None
     folded = times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, *options, folded, True, inputs.dtype)
     table, alive = addressed(plan, layers, mode)
@@ -810,8 +811,7 @@ class FewSteps:
         batch, steps, _ = inputs.shape
         states = joined(first)
         outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), self.dtype)
-        given = plain(inputs), plain(times), plain(valid), plain(resets)
-        forward_kernel(*given, states, outputs, *self.rest, batch)
+        forward_kernel(inputs, times, valid, resets, states, outputs, *self.rest, batch)
         final = split(states, first)
         return outputs if sequences else final[-1].copy(), final
 

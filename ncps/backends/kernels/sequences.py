@@ -41,7 +41,7 @@ def kernel(name: str) -> Any:
         return importlib.import_module(f"ncps.backends.kernels.{name}")
     except ImportError as error:
         raise ImportError(
-            f"Expected a numba that fits the other packages. Received: {str(error).rstrip('.')}. Install one that does, "
+            f"Expected a numba that fits the other packages. Received: {str(error).rstrip('.')}. Install another one, "
             "or set NCPS_FAST=0 in the environment, with which networks run without kernels."
         ) from error
 
@@ -209,7 +209,11 @@ class CfCProgram(NamedTuple):
         """The program for a call of the op, and the tensors that it takes; None where there is none."""
         inputs, initial, times, valid, resets, layers, mode, backbone, head, every = args
         program = cls(mode, backbone, head, every, tuple(len(layer.maps) for layer in layers))
-        weights = [x for layer in layers for x in (*(x for pair in layer.maps for x in pair), layer.w_tau, layer.A)]
+        weights: list[Any] = []
+        for layer in layers:
+            for pair in layer.maps:
+                weights += pair
+            weights += layer.w_tau, layer.A
         return program, [inputs, times, valid, resets, *initial, *weights]
 
     def arguments(self, arrays: Arrays) -> tuple[Any, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import weakref
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from ncps.backends.kernels.sequences import (
     plain,
     threads,
 )
-from ncps.backends.numpy.streams import Streams, released
+from ncps.backends.kernels.streams import ByIdentity
+from ncps.backends.numpy.streams import Streams
 from ncps.ops.dispatch import COMPOSITES
 
 TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -50,8 +50,8 @@ BY_VALUE = Streams()
 def ltc_sequence(*args):
     inputs, initial, times, valid, resets, weights, synapses, *options, every = args
     if len(initial) == inputs.shape[1] == 1:  # a sample alone never takes a second thread
-        given = (*weights, *synapses), (*options, inputs.shape[2])
-        stream = BY_VALUE.stream(synapses.source, *given, functools.partial(ltc_stream, args))
+        known = *options, inputs.shape[2], id(synapses.sensory_source)  # all arrays of a wiring live and end together
+        stream = BY_VALUE.stream(synapses.source, weights, known, functools.partial(ltc_stream, args))
         if stream is not None and inputs.dtype == initial.dtype == times.dtype == stream.dtype:
             given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, every)
@@ -65,44 +65,17 @@ def ltc_stream(args):
     return program.stream(arrays[5:]) if usable(arrays[5:]) else None
 
 
-class ByIdentity:
-    """What was prepared for the last parameters of CfC: a stream comes with the same arrays at each step."""
-
-    def __init__(self):
-        self.known = {}
-
-    def stream(self, program, features, parameters):
-        """What is prepared for these; None where nothing can be, or where they are new and may never come again."""
-        owner = parameters[-3]  # the last bias: nothing computes it anew, as masks do kernels
-        options = program, features, len(parameters)
-        seen, held, end, stream = self.known.get(id(owner), (None, (), None, None))
-        if seen != options or not all(map(is_still, held, parameters)):
-            held = [None if x is None else weakref.ref(x) for x in parameters]
-            self.known[id(owner)] = options, held, released(owner, self.known), None
-            return None
-        if stream is None:
-            stream = few_steps(program, features, parameters)
-            if stream is not None:
-                stream.alive = None  # those that `held` shows to be there
-            self.known[id(owner)] = seen, held, end, stream
-        return stream
-
-
-def is_still(reference, array):
-    """Whether an array is the one that was referred to."""
-    return (reference is None) if array is None else (reference is not None and reference() is array)
-
-
 BY_IDENTITY = ByIdentity()
 SMALL = 50_000  # elements of parameters whose bytes are compared sooner than a call is laid out
 
 
 def cfc_stream(program, features, parameters):
     """What the kernels prepare for these parameters, by identity or, where masks make new ones, by value."""
-    stream = BY_IDENTITY.stream(program, features, parameters)
+    prepare = functools.partial(few_steps, program, features, parameters)
+    stream = BY_IDENTITY.stream((program, features), parameters, prepare)
     if stream is None and sum(x.size for x in parameters if x is not None) <= SMALL:
         # Of copies: arrays of these values may be written into while others of the same values come.
-        prepare = functools.partial(few_steps, program, features, parameters, copy=True)
+        prepare = functools.partial(prepare, copy=True)
         stream = BY_VALUE.stream(parameters[-3], parameters, (program, features), prepare)
     return stream
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 import threading
-import weakref
 
 import numpy as np
 
+from ncps.backends.kernels.streams import released
 from ncps.ops.dispatch import COMPOSITES
 
 SHORTEST = 1e-30  # elapsed time of a solver step, by which capacitances can be divided in float32
@@ -100,12 +100,6 @@ class Streams(threading.local):
         return stream
 
 
-def released(owner, known):
-    """A reference to an array, with which its entry in `known` ends."""
-    place = id(owner)
-    return weakref.ref(owner, lambda _: known.pop(place, None))
-
-
 STREAMS = Streams()
 
 
@@ -119,8 +113,8 @@ def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfol
     neurons, count = len(weights.cm), len(weights.w)
     if batch != 1 or count * (neurons + 1) + 2 * neurons * count > SMALL or inputs.dtype.kind != "f":
         return body()
-    given = (*weights[:11], *synapses), (epsilon, features)
-    stream = STREAMS.stream(synapses.source, *given, lambda: Stream(weights, synapses, epsilon, features))
+    known = epsilon, features, id(synapses.sensory_source)  # all arrays of a wiring live and end together
+    stream = STREAMS.stream(synapses.source, weights[:11], known, lambda: Stream(weights, synapses, epsilon, features))
     deltas = (times / unfolds).ravel().tolist()
     deltas = deltas if len(deltas) == steps else deltas * steps
     v, states = initial[0], np.empty((steps if every else 1, 1, neurons), inputs.dtype)

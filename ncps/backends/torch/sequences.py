@@ -10,8 +10,18 @@ import torch
 
 from ncps import tree
 from ncps.backend import captured
-from ncps.backends.kernels.pool import lend
-from ncps.backends.kernels.sequences import FUNCTIONS, GRADIENTS, PROGRAMS, wanted
+from ncps.backends.kernels.pool import is_few, lend
+from ncps.backends.kernels.sequences import (
+    FUNCTIONS,
+    GRADIENTS,
+    PROGRAMS,
+    batch_first,
+    check_shapes,
+    elapsed,
+    flags,
+    wanted,
+)
+from ncps.backends.kernels.streams import ByIdentity
 from ncps.backends.torch.ops import by_hand, dtype
 from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
@@ -142,11 +152,46 @@ def are_plain(tensors):
     )
 
 
+STREAMS = ByIdentity(torch.Tensor.data_ptr)
+
+
+def stepped(program, given):
+    """A few steps of a CfC with parameters that are prepared; None where they are not, or somebody looks on.
+
+    In a control loop, laying parameters out takes longer than the step.
+    """
+    count, (steps, batch, features) = 4 + len(program.maps), given[0].shape
+    own, parameters = given[:count], given[count:]
+    if not (is_few(batch, steps) and program.exists()):
+        return None
+    if any(type(x) is not torch.nn.Parameter for x in parameters if x is not None):
+        return None
+    stream = STREAMS.stream(
+        (program, features), parameters, functools.partial(few_steps, program, features, parameters)
+    )
+    if stream is None or not (are_plain(own) and usable(own)) or arrays(own[:1])[0].dtype != stream.dtype:
+        return None
+    inputs, times, valid, resets, *initial = arrays(own)
+    check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
+    own = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
+    outputs, final = stream(*own, program.every)
+    return program.outcome(tensors([outputs, *final]))
+
+
+def few_steps(program, features, parameters):
+    """What the kernels prepare for these parameters; None where they do not take them."""
+    return program.few_steps(features, arrays(parameters)) if usable(parameters) else None
+
+
 def fused(name):
     """The op `name` by kernels where they can, else by its own body."""
 
     def op(*args):
         program, given = PROGRAMS[name].of(args)
+        if FAST and name == "cfc_sequence" and not (torch.compiler.is_compiling() or torch.is_grad_enabled()):
+            outcome = stepped(program, given)
+            if outcome is not None:
+                return outcome
         tracing = torch.jit.is_tracing()  # which knows neither lists in operators nor functions with a backward pass
         if tracing or not (FAST and usable(given) and program.exists()):
             # The compiler differentiates the run itself: it refuses loops that keep what a backward pass by hand needs.

@@ -147,6 +147,14 @@ class Cell(Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} runs step by step.")
 
+    def runs_by_op(self, inputs: Tensor, steps: bool = False) -> bool:
+        """Whether `whole_sequence` runs such inputs; with `steps`, single steps as well."""
+        return self.sequence_op is not None and self.fits_op() and is_offered(self.sequence_op, inputs, steps)
+
+    def fits_op(self) -> bool:
+        """Whether the op has the options of this cell."""
+        return True
+
     def whole_sequence(
         self,
         inputs: Tensor,
@@ -155,8 +163,8 @@ class Cell(Layer):
         valid: Tensor | None,
         resets: Tensor | None,
         every: bool,
-    ) -> tuple[Tensor, Tree] | None:
-        """The whole run as one op, where there is one for this cell with its arguments; else None.
+    ) -> tuple[Tensor, Tree]:
+        """The whole run as one op, where `runs_by_op`.
 
         Args:
             inputs: (T, B, F).
@@ -169,7 +177,12 @@ class Cell(Layer):
         Returns:
             Outputs and the last state, each in memory of its own.
         """
-        return None
+        raise NotImplementedError(f"{type(self).__name__} runs step by step.")
+
+    def step_by_op(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
+        """The output and the state after one step, as a sequence of one."""
+        times = timespan if len(timespan.shape) == 0 else timespan[None]
+        return self.whole_sequence(inputs[None], states, times, None, None, every=False)
 
     def select(self, condition: Tensor, new: Tree, old: Tree) -> Tree:
         """Packed states: of each sample the new one where the condition (B, 1) holds, else the old one."""
@@ -285,11 +298,8 @@ class HoistingCell(Cell):
 
     def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
         """The output and the state after one step; by the op for whole sequences, where the backend has its own."""
-        if self.sequence_op is not None and is_offered(self.sequence_op, inputs, steps=True):
-            time = timespan if len(timespan.shape) == 0 else timespan[None]
-            result = self.whole_sequence(inputs[None], states, time, None, None, every=False)
-            if result is not None:
-                return result
+        if self.runs_by_op(inputs, steps=True):
+            return self.step_by_op(inputs, states, timespan)
         constants = self.constants_of_step(timespan)
         packed = self.step(self.pack_state(states, inputs), self.drive_of_step(inputs, constants), timespan, constants)
         return self.apart(self.readout(self.emit(packed), constants), self.unpack_state(packed))

@@ -141,18 +141,17 @@ class CfCCell(HoistingCell):
 
     def whole_sequence(
         self, inputs: Tensor, state: Tree, times: Tensor, valid: Any, resets: Any, every: bool
-    ) -> tuple[Tensor, Tree] | None:
-        """The run as `ncps.ops.cfc_sequence`, unless it drops out or its activations are none of those."""
-        if self.drops_out() or not self.known_activations():
-            return None
+    ) -> tuple[Tensor, Tree]:
+        """The run as `ncps.ops.cfc_sequence`."""
         check_features(self, inputs, self.features)
         outputs, (state,) = self.sequence_of([self], inputs, (state,), times, valid, resets, every)
         return outputs, state
 
-    def known_activations(self) -> bool:
-        """Whether the op for whole sequences has the activations."""
+    def fits_op(self) -> bool:
+        """It drops nothing out, and has some activations."""
         given = self.backbone_activation, self.head_activation
-        return all(name is None or (isinstance(name, str) and name in ops.ACTIVATIONS) for name in given)
+        known = all(name is None or (isinstance(name, str) and name in ops.ACTIVATIONS) for name in given)
+        return known and not self.drops_out()
 
     def sequence_of(
         self, cells: Any, inputs: Tensor, states: Any, times: Tensor, valid: Any, resets: Any, every: bool
@@ -338,15 +337,16 @@ class WiredCfCCell(WiredCell):
 
     def whole_sequence(
         self, inputs: Tensor, state: Tree, times: Tensor, valid: Any, resets: Any, every: bool
-    ) -> tuple[Tensor, Tree] | None:
-        """The run as `ncps.ops.cfc_sequence`, unless the activation is none of that."""
-        first = self.cells[0]
-        if not first.known_activations() or not self._motors_first:
-            return None
+    ) -> tuple[Tensor, Tree]:
+        """The run as `ncps.ops.cfc_sequence`."""
         check_features(self, inputs, self.wiring.input_dim)
         packed = self.pack_state(state, inputs[0])
-        outputs, packed = first.sequence_of(self.cells, inputs, packed, times, valid, resets, every)
+        outputs, packed = self.cells[0].sequence_of(self.cells, inputs, packed, times, valid, resets, every)
         return outputs[..., : self.wiring.output_dim], self.unpack_state(packed)
+
+    def fits_op(self) -> bool:
+        """It has some activations, and outputs of the first neurons."""
+        return self.cells[0].fits_op() and self._motors_first
 
     def pack_state(self, states: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
         """The states of the layers."""

@@ -138,15 +138,17 @@ class LTCCell(SynapticCell):
 
     def whole_sequence(
         self, inputs: Tensor, state: Tree, times: Tensor, valid: Any, resets: Any, every: bool
-    ) -> tuple[Tensor, Tree] | None:
+    ) -> tuple[Tensor, Tree]:
         """The run as `ncps.ops.ltc_sequence`, which has a backward pass of its own."""
-        if self.solver != SEMI_IMPLICIT:
-            return None
         check_features(self, inputs, self.wiring.input_dim)
         return ops.ltc_sequence(
             inputs, state, times, valid, resets, self.weights_of_sequence(), self.ends_of_synapses(),
             self.unfolds, self.epsilon, self.wiring.output_dim, every,
         )  # fmt: skip
+
+    def fits_op(self) -> bool:
+        """It has one solver."""
+        return self.solver == SEMI_IMPLICIT
 
     def ends_of_synapses(self) -> ops.Synapses:
         """Where the synapses begin and end, as the op wants it."""

@@ -91,11 +91,17 @@ class MixedMemoryCell(HoistingCell):
         return recurrent, self.cell.constants(timespan), kernel, bias
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
-        """What the inputs of all steps add to the gates, and contribute to the cell if they reach it."""
+        """What the inputs of all steps add to the gates, and what of them the cell gets if they reach it."""
         check_features(self, inputs, self.features)
         *_, kernel, bias = constants
         gates = ops.matmul(inputs, kernel) + bias
-        return gates, self.cell.drive(inputs, constants[1]) if self.memory_to == "state" else None
+        if self.memory_to == "input":
+            return gates, None
+        return gates, inputs if self.steps_by_op(inputs) else self.cell.drive(inputs, constants[1])
+
+    def steps_by_op(self, inputs: Tensor) -> bool:
+        """Whether the cell's steps are runs of an op, which compilers refuse within a loop."""
+        return self.cell.runs_by_op(inputs, steps=True) and not self.is_traced(inputs)
 
     def pack_state(self, states: Tree, inputs: Tensor) -> Tree:
         """The memory, and the cell's packed state."""
@@ -111,15 +117,17 @@ class MixedMemoryCell(HoistingCell):
 
     def step(self, packed: Tree, drive: Tree, timespan: Tensor, constants: Tree) -> Tree:
         """The memory takes a step, then the cell."""
-        (c, inner), (gates, own_drive), (recurrent, own, *_) = packed, drive, constants
+        (c, inner), (gates, given), (recurrent, own, *_) = packed, drive, constants
         h, structure = tree.flatten(self.cell.unpack_state(inner))
         m, c = memory_step(gates + ops.matmul(joined(h), recurrent), c)
-        if self.memory_to == "input":
-            own_drive = self.cell.drive_of_step(m, own)
-        else:
-            ends = np.cumsum([x.shape[-1] for x in h])[:-1].tolist()
-            inner = self.cell.pack_state(tree.unflatten(structure, ops.split(m, ends, axis=-1)), m)
-        return c, self.cell.step(inner, own_drive, timespan, own)
+        if self.memory_to == "state":
+            inner = self.cell.pack_state(tree.unflatten(structure, parted(m, h)), m)
+        if self.steps_by_op(gates):
+            inputs = m if self.memory_to == "input" else given
+            _, state = self.cell.step_by_op(inputs, self.cell.unpack_state(inner), timespan)
+            return c, self.cell.pack_state(state, m)
+        given = self.cell.drive_of_step(m, own) if self.memory_to == "input" else given
+        return c, self.cell.step(inner, given, timespan, own)
 
     def select(self, condition: Tensor, new: Tree, old: Tree) -> Tree:
         """Of each sample the new memory and state where the condition holds, else the old ones."""
@@ -137,6 +145,12 @@ class MixedMemoryCell(HoistingCell):
 def joined(parts: list[Tensor]) -> Tensor:
     """One tensor (B, ...) of many."""
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+
+
+def parted(one: Tensor, like: list[Tensor]) -> list[Tensor]:
+    """One tensor as many, as wide as others."""
+    ends = np.cumsum([x.shape[-1] for x in like])[:-1].tolist()
+    return ops.split(one, ends, axis=-1)
 
 
 class MixedMemory(CellSequence):

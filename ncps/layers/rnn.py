@@ -14,7 +14,6 @@ from ncps.layers.cell import Cell, Tree, check_cell, check_rank, checked_state
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Layer, Shape, Tensor, check_size, constructor_arguments
 from ncps.layers.time import check_elapsed, different, on_host, sequence_timespans, step_timespan
-from ncps.ops.dispatch import is_offered
 
 SEQUENCE_RANK = 3
 SEQUENCE_OPTIONS = (
@@ -155,10 +154,11 @@ class RNN(Layer):
     def run_cell(self, run: Sequences) -> tuple[Tensor, Tree]:
         """Outputs, of all steps (B, T, output_size) or the last, and the state after the last."""
         cell = self.cell
-        if cell.sequence_op is not None and is_offered(cell.sequence_op, run.inputs):
-            whole = cell.whole_sequence(run.inputs, run.state, run.times, run.valid, run.resets, self.return_sequences)
-            if whole is not None:
-                return self.arranged_outputs(whole[0], run.valid), whole[1]
+        if cell.runs_by_op(run.inputs):
+            outputs, state = cell.whole_sequence(
+                run.inputs, run.state, run.times, run.valid, run.resets, self.return_sequences
+            )
+            return self.arranged_outputs(outputs, run.valid), state
         if cell.parallel and isinstance(run.inputs.shape[0], int):  # some compilers know the length by name only
             constants = cell.constants(None)
             first = cell.pack_state(run.state, run.inputs[0])

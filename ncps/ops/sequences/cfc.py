@@ -12,7 +12,7 @@ from ncps.ops.activations import elu, gelu, lecun_tanh, relu, sigmoid, silu, sof
 from ncps.ops.arithmetic import absolute, erf, exp, sign, tanh
 from ncps.ops.comparison import where
 from ncps.ops.control import custom_gradient, scan
-from ncps.ops.creation import Tensor, cast, convert_to_tensor, ones_like, zeros_like
+from ncps.ops.creation import Tensor, cast, convert_to_tensor, copy, ones_like, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.linalg import matmul
 from ncps.ops.reductions import sum
@@ -153,11 +153,11 @@ def cfc_functions(
 
     def function(*args: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
         final, emitted = begun(args).forward(keep=False)
-        return emitted if every else final[-1], final
+        return emitted if every else copy(final[-1]), final  # a user may change outputs in place
 
     def forward(*args: Any) -> tuple[tuple[Tensor, tuple[Tensor, ...]], Tree]:
         final, kept = begun(args).forward(keep=True)
-        return (kept[-1].after if every else final[-1], final), (args, kept)
+        return (kept[-1].after if every else copy(final[-1]), final), (args, kept)
 
     def backward(kept: Tree, upstream: tuple[Tensor, tuple[Tensor, ...]]) -> Tree:
         args, kept = kept

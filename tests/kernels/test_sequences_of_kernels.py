@@ -359,6 +359,7 @@ def test_streams_on_torch_end_with_their_layers(name):
     torch = pytest.importorskip("torch")
     from ncps.backends.torch.sequences import STREAMS
 
+    gc.collect()
     before = len(STREAMS.known)
     with ncps.backend_scope("torch"), torch.no_grad():
         layer = LAYERS[name]()

@@ -104,6 +104,11 @@ def flags(x: Array | None) -> Array:
     return NO_FLAGS if x is None else plain(x[..., 0].T)
 
 
+def large(room: Arrays | None, results: int, keep: bool) -> tuple[Array | None, Array | None]:
+    """Of the room for a program's results and what it keeps, that for the outputs and for the most of what is kept."""
+    return (None, None) if room is None else (room[0], room[results] if keep else None)
+
+
 class LTCProgram(NamedTuple):
     """The run of `ops.ltc_sequence` with these options, as functions of the arrays of its other arguments, in order."""
 
@@ -150,8 +155,9 @@ class LTCProgram(NamedTuple):
 
         With `room` for all of these, the large ones are written there.
         """
-        places = (room[0], room[self.results] if keep else None) if room else (None, None)
-        outputs, final, kept = kernel("ltc").forward(*self.arguments(arrays), keep, threads, places)
+        outputs, final, kept = kernel("ltc").forward(
+            *self.arguments(arrays), keep, threads, large(room, self.results, keep)
+        )
         return [outputs, final, kept] if keep else [outputs, final]
 
     def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:
@@ -247,8 +253,9 @@ class CfCProgram(NamedTuple):
 
         With `room` for all of these, the large ones are written there.
         """
-        places = (room[0], room[self.results] if keep else None) if room else (None, None)
-        outputs, final, kept = kernel("cfc").forward(*self.arguments(arrays), keep, threads, places)
+        outputs, final, kept = kernel("cfc").forward(
+            *self.arguments(arrays), keep, threads, large(room, self.results, keep)
+        )
         return [outputs, *final, *([kept.values, np.array(threads, outputs.dtype)] if keep else [])]
 
     def backward(self, arrays: Arrays, kept: Arrays, upstream: Arrays, threads: int) -> Arrays:

@@ -169,9 +169,11 @@ def stepped(program, given):
     stream = STREAMS.stream(
         (program, features), parameters, functools.partial(few_steps, program, features, parameters)
     )
-    if stream is None or not (are_plain(own) and usable(own)) or arrays(own[:1])[0].dtype != stream.dtype:
+    if stream is None or not (are_plain(own) and usable(own)):
         return None
     inputs, times, valid, resets, *initial = arrays(own)
+    if inputs.dtype != stream.dtype:
+        return None
     check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
     own = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
     outputs, final = stream(*own, program.every)

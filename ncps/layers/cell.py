@@ -147,9 +147,9 @@ class Cell(Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} runs step by step.")
 
-    def runs_by_op(self, inputs: Tensor, steps: bool = False) -> bool:
-        """Whether `whole_sequence` runs such inputs; with `steps`, single steps as well."""
-        return self.sequence_op is not None and self.fits_op() and is_offered(self.sequence_op, inputs, steps)
+    def runs_by_op(self, inputs: Tensor, **how: bool) -> bool:
+        """Whether `whole_sequence` runs such inputs, also in single `steps`, or `in_loop`: see `is_offered`."""
+        return self.sequence_op is not None and self.fits_op() and is_offered(self.sequence_op, inputs, **how)
 
     def fits_op(self) -> bool:
         """Whether the op has the options of this cell."""

@@ -92,11 +92,10 @@ class STCCell(SynapticCell):
         w, h = self.positive(f"{prefix}w"), ops.convert_to_tensor(getattr(self, f"{prefix}h"))
         return *self.gates(prefix), w[:, None], h[:, None]
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
-        """w a and h a of each synapse."""
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        """The activity of each synapse, by w and by h."""
         slope, shift, w, h, *_ = synapses
-        activity = self.activity(prefix, (slope, shift), v)
-        return [activity * w, activity * h]
+        return [(self.activity(prefix, (slope, shift), v), [w, h])]
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:
         """The sums over the leak and the sensory synapses, of all steps, each (T, N, B)."""
@@ -181,10 +180,9 @@ class LRCCell(STCCell):
         """As for an `STCCell`, and o (E, 1)."""
         return *super().synapses(prefix), ops.convert_to_tensor(getattr(self, f"{prefix}elastance_w"))[:, None]
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
-        """w a, h a and o v of each synapse."""
-        linear = synapses[-1] * ops.take(v, getattr(self, f"_{prefix}source"))
-        return [*super().conducted(prefix, synapses, v), linear]
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        """As for an `STCCell`, and the potential of the source, by o."""
+        return [*super().conducted(prefix, synapses, v), (self.of_sources(prefix, v), [synapses[-1]])]
 
     def rates(self, x: Tensor, drive: Tree, constants: Tree) -> tuple[Tensor, Tensor, Tensor]:
         """Source, decay and capacity 1 of the neurons (N, B) at the potentials x."""

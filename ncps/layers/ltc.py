@@ -117,11 +117,10 @@ class LTCCell(SynapticCell):
         w, erev = self.positive(f"{prefix}w"), ops.convert_to_tensor(getattr(self, f"{prefix}erev"))
         return *self.gates(prefix), (w * erev)[:, None], w[:, None]
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
-        """s E and s of each synapse."""
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        """The activity of each synapse, by w E and by w."""
         *gates, w_erev, w = synapses
-        activity = self.activity(prefix, gates, v)
-        return [activity * w_erev, activity * w]
+        return [(self.activity(prefix, gates, v), [w_erev, w])]
 
     def flow(self, prefix: str, sources: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Also the current s (E - v) into the target of each synapse, at the target's potential v."""

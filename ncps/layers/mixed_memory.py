@@ -97,11 +97,7 @@ class MixedMemoryCell(HoistingCell):
         gates = ops.matmul(inputs, kernel) + bias
         if self.memory_to == "input":
             return gates, None
-        return gates, inputs if self.steps_by_op(inputs) else self.cell.drive(inputs, constants[1])
-
-    def steps_by_op(self, inputs: Tensor) -> bool:
-        """Whether the cell's steps are runs of an op, which compilers refuse within a loop."""
-        return self.cell.runs_by_op(inputs, steps=True) and not self.is_traced(inputs)
+        return gates, inputs if self.cell.runs_by_op(inputs, in_loop=True) else self.cell.drive(inputs, constants[1])
 
     def pack_state(self, states: Tree, inputs: Tensor) -> Tree:
         """The memory, and the cell's packed state."""
@@ -122,7 +118,7 @@ class MixedMemoryCell(HoistingCell):
         m, c = memory_step(gates + ops.matmul(joined(h), recurrent), c)
         if self.memory_to == "state":
             inner = self.cell.pack_state(tree.unflatten(structure, parted(m, h)), m)
-        if self.steps_by_op(gates):
+        if self.cell.runs_by_op(gates, in_loop=True):
             inputs = m if self.memory_to == "input" else given
             _, state = self.cell.step_by_op(inputs, self.cell.unpack_state(inner), timespan)
             return c, self.cell.pack_state(state, m)

@@ -15,6 +15,7 @@ from ncps.layers.layer import Shape, Tensor
 from ncps.layers.ode import ODECell
 from ncps.layers.wired import WiredCell
 from ncps.naming import nearest
+from ncps.ops.sequences.synapses import product_of_equals
 from ncps.wirings import Wiring
 
 MAPPINGS: dict[str | None, dict[str, str]] = {  # weights of each, and where they begin
@@ -170,20 +171,37 @@ class SynapticCell(WiredCell, ODECell):
         """Weights of the synapses."""
         raise NotImplementedError
 
-    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
-        """What each synapse adds to the sums of its target, for the sources' potentials v, each (E, B)."""
+    def conducted(self, prefix: str, synapses: Tree, v: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        """What each synapse adds to the sums of its target, for the sources' potentials v.
+
+        Each (E, B) that is summed comes with the weights (E, 1) by which it is.
+        """
         raise NotImplementedError
 
     def activity(self, prefix: str, gates: Tree, v: Tensor) -> Tensor:
         """How open each synapse is, in (0, 1), for the sources' potentials v: (E, B)."""
         slope, shift = gates
-        return ops.sigmoid(slope * ops.take(v, getattr(self, f"_{prefix}source")) + shift)
+        return ops.sigmoid(slope * self.of_sources(prefix, v) + shift)
+
+    def of_sources(self, prefix: str, v: Tensor) -> Tensor:
+        """The potentials v of the sources of the synapses: (E, B)."""
+        source = getattr(self, f"_{prefix}source")
+        if not self.is_complete(prefix, v):
+            return ops.take(v, source)
+        return ops.reshape(ops.broadcast_to(v, (self.wiring.units, *ops.shape(v))), (len(source), -1))
 
     def sums(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
         """The sums over the synapses of each neuron of what they conduct, each (N, B)."""
-        # One sum after the other: two in one, (E, 2, B), compilers do not fuse with what was before.
+        conducted = self.conducted(prefix, synapses, v)
         target, units = getattr(self, f"_{prefix}target"), self.wiring.units
-        return [ops.segment_sum(x, target, units, sorted=True) for x in self.conducted(prefix, synapses, v)]
+        if self.is_complete(prefix, v):
+            return [y for x, weights in conducted for y in ops.unstack(product_of_equals(ops.stack(weights), units)(x))]
+        # One sum after the other: two in one, (E, 2, B), compilers do not fuse with what was before.
+        return [ops.segment_sum(x * w, target, units, sorted=True) for x, weights in conducted for w in weights]
+
+    def is_complete(self, prefix: str, v: Tensor) -> bool:
+        """Whether there is a synapse between each pair: its ends are then known without a look at indices."""
+        return getattr(self, f"_{prefix}source").shape[0] == self.wiring.units * v.shape[0]
 
     def sensory_sums(self, inputs: Tensor, constants: Tree) -> list[Tensor]:
         """The sums over the sensory synapses, each (T, N, B), of inputs (T, B, F)."""

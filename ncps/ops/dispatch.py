@@ -68,14 +68,19 @@ def composite(body: F) -> F:
     return dispatcher(name, body)
 
 
-def is_offered(name: str, inputs: Any, steps: bool = False) -> bool:
+def is_offered(name: str, inputs: Any, steps: bool = False, in_loop: bool = False) -> bool:
     """Whether the active backend's binding of the op `name` takes such inputs; most take all.
 
-    With `steps`, also whether it is a body of its own that is fast for single steps.
+    With `steps`, also whether it is a body of its own that is fast for single steps; with `in_loop`, whether it may run
+    within a loop of ours.
     """
     op = NCPSBackend.active_ops()[name]
-    offers = getattr(op, "offers", None)
-    return (offers is None or offers(inputs)) and (not steps or getattr(op, "for_steps", False))
+    offers, for_loops = getattr(op, "offers", None), getattr(op, "for_loops", None)
+    return (
+        (offers is None or offers(inputs))
+        and (not steps or getattr(op, "for_steps", False))
+        and (not in_loop or for_loops is None or for_loops())
+    )
 
 
 def keeps_functions(op: F) -> F:

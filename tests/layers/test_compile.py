@@ -211,6 +211,31 @@ def test_jax_compilers(name):
     np.testing.assert_allclose(to_numpy(batched), to_numpy(layer(X)), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("name", ["ltc", "cfc", "lrc", "mixed"])
+def test_jax_gradients_of_a_layer_in_a_loop(name):
+    needs("jax")
+    import jax
+    from flax import nnx
+
+    definition, params, rest = nnx.split(made(name, "jax"), nnx.Param, ...)
+
+    def loss(params, rest, pieces, loop):
+        layer = nnx.merge(definition, params, rest)
+        return loop(lambda total, x: (total + (layer(x) ** 2).sum(), None), 0.0, pieces)[0]
+
+    def unrolled(body, total, pieces):
+        for piece in pieces:
+            total, _ = body(total, piece)
+        return total, None
+
+    pieces = X.reshape(2, 2, 6, 3)
+    found, wanted = (
+        jax.jit(jax.grad(lambda *a, loop=loop: loss(*a, loop)))(params, rest, pieces)
+        for loop in (jax.lax.scan, unrolled)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, wanted)
+
+
 def test_jax_exports_for_any_batch_and_length(name):
     needs("jax")
     import jax

@@ -46,6 +46,13 @@ def test_product_where_each_row_has_as_many_columns():
     torch.testing.assert_close(synapses.product_of_equals(weights, N)(x), expected)
 
 
+def test_transposed_product_where_each_target_has_a_synapse_from_every_source():
+    sources = torch.arange(3, dtype=torch.int32).repeat(N)
+    y, weights = numbers(1, 3, B), numbers(1, 3 * N)
+    expected = COMPOSITES["sparse_matrices"](weights, sources, 3).transposed(y)
+    torch.testing.assert_close(synapses.spread(weights, N)(y), expected)
+
+
 def test_sigmoid_gradient():
     z = numbers(3, requires_grad=True)
     upstream = numbers(3)

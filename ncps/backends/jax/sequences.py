@@ -21,7 +21,7 @@ from ncps import tree
 from ncps.backend import backend_scope
 from ncps.backends.jax import calls
 from ncps.backends.jax.ops import is_floating, tensors
-from ncps.backends.kernels.sequences import FUNCTIONS, GRADIENTS, PROGRAMS, TREES, threads
+from ncps.backends.kernels.sequences import FUNCTIONS, PROGRAMS, TREES, WEIGHTS, threads
 from ncps.ops.control import custom_gradient
 from ncps.ops.dispatch import COMPOSITES
 from ncps.ops.sequences.chunks import CHUNK
@@ -79,7 +79,7 @@ class Call(NamedTuple):
             "op": self.name,
             "program": program,
             "order": order,
-            "gradients": self.gradients((*self.args(numbers)[:3], self.args(numbers)[5])),
+            "gradients": self.gradients((*self.args(numbers)[:3], self.args(numbers)[WEIGHTS])),
             "timed": timed,
             "states": tree.flatten(states)[0],
             "chunk": self.chunk,
@@ -88,7 +88,7 @@ class Call(NamedTuple):
     def gradients(self, found: tuple[Any, ...]) -> list[Any]:
         """Gradients of inputs, states, times and weights, or what stands for them, in the order of the program."""
         *own, weights = found
-        others = tree.unflatten(self.structure, [SKIPPED] * self.number)[GRADIENTS:]
+        others = tree.unflatten(self.structure, [SKIPPED] * self.number)[WEIGHTS + 1 :]
         each = PROGRAMS[self.name].of((*own, SKIPPED, SKIPPED, weights, *others, *self.static))[1]
         return [x for x in each if x is not SKIPPED]
 
@@ -215,7 +215,7 @@ def run_generic(*leaves, call, keep):
     program = call.program(list(leaves))[0]
     args = call.args([swapped(leaves[0]), *leaves[1:]])
     with backend_scope("jax"):
-        outputs, final = FUNCTIONS[call.name](args)[0](*args[:GRADIENTS])
+        outputs, final = FUNCTIONS[call.name](args)[0](*args[: TREES[call.name]])
     kept = run_shapes(*leaves, call=call, keep=keep)[program.results :]
     outputs = swapped(outputs) if program.every else outputs
     return [outputs, *tree.flatten(final)[0], *(jnp.zeros(x.shape, x.dtype) for x in kept)]
@@ -238,11 +238,11 @@ def back_generic(*arrays, call):
     args = call.args([swapped(leaves[0]), *leaves[1:]])
     _, forward, backward = FUNCTIONS[call.name](args)
     with backend_scope("jax"):
-        first, kept = forward(*args[:GRADIENTS])
+        first, kept = forward(*args[: TREES[call.name]])
         final = tree.unflatten(tree.flatten(first[1])[1], final)
         found = backward(kept, (swapped(outputs) if program.every else outputs, final))
     empty = jnp.zeros(0, leaves[0].dtype)
-    first, *rest = [empty if x is None else x for x in call.gradients((*found[:3], found[5]))]
+    first, *rest = [empty if x is None else x for x in call.gradients((*found[:3], found[WEIGHTS]))]
     return [swapped(first), *rest]
 
 
@@ -319,7 +319,7 @@ def fused(name):
         program, arrays = PROGRAMS[name].of(args)
         if not (program.exists() and usable(name, args, arrays)):
             return COMPOSITES[name](*args)
-        rest = args[GRADIENTS:]
+        rest = args[TREES[name] :]
 
         def bound(args):
             call, (inputs, *leaves) = Call.of(name, (*args, *rest))
@@ -340,7 +340,7 @@ def fused(name):
             upstream = [swapped(outputs) if program.every else outputs, *tree.flatten(final)[0]]
             return program.gradients(args, back.bind(*leaves, *kept, *upstream, call=call))
 
-        return custom_gradient(function, forward, backward)(*args[:GRADIENTS])
+        return custom_gradient(function, forward, backward)(*args[: TREES[name]])
 
     op.for_steps = False
     return op

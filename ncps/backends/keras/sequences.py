@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 
 import keras
@@ -21,11 +22,11 @@ def bindings():
 
 
 def on_tensors(name, run):
+    @functools.wraps(run)  # what it tells about itself, too
     def op(*args):
         leaves = tree.flatten(args)[0]
         if any(isinstance(x, keras.KerasTensor) for x in leaves):
             return COMPOSITES[name](*args)
         return run(*tree.map(tensor, args[: TREES[name]]), *args[TREES[name] :])
 
-    op.for_steps, op.offers = run.for_steps, getattr(run, "offers", None)
     return op

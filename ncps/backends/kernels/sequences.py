@@ -177,8 +177,9 @@ class LTCProgram(NamedTuple):
     def gradients(self, args: tuple[Any, ...], found: list[Any]) -> Tree:
         """Gradients of the op's arguments, from those that `backward` returns."""
         d_inputs, d_first, d_times, *d_weights = found
-        each = [None if w is None else d for w, d in zip(args[-1], d_weights, strict=True)]
-        return d_inputs.swapaxes(0, 1), d_first, d_times, None, None, type(args[-1])(*each)
+        weights = args[WEIGHTS]
+        each = [None if w is None else d for w, d in zip(weights, d_weights, strict=True)]
+        return d_inputs.swapaxes(0, 1), d_first, d_times, None, None, type(weights)(*each), None
 
     def shapes(self, shapes: list[Any], dtype: str, keep: bool) -> list[Any]:
         """Those of the results of `forward`, by those of the arrays and their type."""
@@ -282,7 +283,7 @@ class CfCProgram(NamedTuple):
     def gradients(self, args: tuple[Any, ...], found: list[Any]) -> Tree:
         """Gradients of the op's arguments, from those that `backward` returns."""
         d_inputs, d_times, *others = found
-        count, layers = len(self.maps), args[-1]
+        count, layers = len(self.maps), args[WEIGHTS]
         weights = iter(others[count:])
         d_layers = []
         for layer in layers:
@@ -316,10 +317,10 @@ class CfCProgram(NamedTuple):
         return [(batch, steps, features), times, *(x or (0,) for x in others)]
 
 
+TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments of the ops, the first ones, that are trees of tensors
+WEIGHTS = 5  # the last of them that has gradients
 PROGRAMS: dict[str, Any] = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
 FUNCTIONS: dict[str, Any] = {  # the ops' own run, forward and backward, by the arguments of a call
-    "ltc_sequence": lambda args: ltc_functions(*args[GRADIENTS:]),
-    "cfc_sequence": lambda args: cfc_functions(*args[GRADIENTS:]),
+    "ltc_sequence": lambda args: ltc_functions(*args[TREES["ltc_sequence"] :]),
+    "cfc_sequence": lambda args: cfc_functions(*args[TREES["cfc_sequence"] :]),
 }
-GRADIENTS = 6  # arguments of the ops, the first ones, that are trees of tensors with gradients
-TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # that are trees of tensors

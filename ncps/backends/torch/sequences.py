@@ -13,8 +13,8 @@ from ncps.backend import captured
 from ncps.backends.kernels.pool import is_few, lend
 from ncps.backends.kernels.sequences import (
     FUNCTIONS,
-    GRADIENTS,
     PROGRAMS,
+    TREES,
     batch_first,
     check_shapes,
     elapsed,
@@ -125,6 +125,11 @@ def offers(inputs):
     return not torch.compiler.is_exporting() and FAST and inputs.device.type == "cpu" and inputs.dtype in TYPES
 
 
+def for_loops():
+    """The compiler refuses our operators within a loop."""
+    return not torch.compiler.is_compiling()
+
+
 def usable(tensors):
     """Whether the kernels take these."""
     first = tensors[0]
@@ -198,11 +203,11 @@ def fused(name):
         if tracing or not (FAST and usable(given) and program.exists()):
             # The compiler differentiates the run itself: it refuses loops that keep what a backward pass by hand needs.
             if tracing or torch.compiler.is_compiling():
-                return FUNCTIONS[name](args)[0](*args[:GRADIENTS])
+                return FUNCTIONS[name](args)[0](*args[: TREES[name]])
             return COMPOSITES[name](*args)
         if not torch.is_grad_enabled() and are_plain(given):
             return program.outcome(tensors(program.forward(arrays(given), False, torch.get_num_threads())))
-        options, static, count = text_of(*program), args[GRADIENTS:], program.results
+        options, static, count = text_of(*program), args[TREES[name] :], program.results
 
         def taken(args):
             return PROGRAMS[name].of((*args, *static))[1]
@@ -221,9 +226,9 @@ def fused(name):
             return program.gradients(args, sequence_backward(name, options, taken(args), kept, upstream))
 
         again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
-        return by_hand(function, forward, backward, again)(*args[:GRADIENTS])
+        return by_hand(function, forward, backward, again)(*args[: TREES[name]])
 
-    op.for_steps, op.offers = FAST, offers
+    op.for_steps, op.offers, op.for_loops = FAST, offers, for_loops
     return op
 
 

@@ -13,7 +13,7 @@ from ncps.ops.control import custom_gradient, scan
 from ncps.ops.creation import Tensor, convert_to_tensor, copy, ones_like, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.reductions import sum
-from ncps.ops.sequences.synapses import product_of_equals, sigmoid_gradient, sparse_matrices
+from ncps.ops.sequences.synapses import product_of_equals, sigmoid_gradient, sparse_matrices, spread
 from ncps.ops.shapes import concatenate, pad, split, stack, swapaxes, transpose, unstack
 
 Tree = Any
@@ -110,15 +110,18 @@ def ltc_sequence(
         ((5, 2, 1), (2, 1))
     """
     weights, synapses = tree.map(convert_to_tensor, (weights, synapses))
-    functions = ltc_functions(synapses, unfolds, epsilon, motors, every)
-    return custom_gradient(*functions)(inputs, initial, times, valid, resets, weights)
+    functions = ltc_functions(unfolds, epsilon, motors, every)
+    return custom_gradient(*functions)(inputs, initial, times, valid, resets, weights, synapses)
 
 
-def ltc_functions(synapses: Synapses, unfolds: int, epsilon: float, motors: int, every: bool) -> Functions:
-    """The run of `ltc_sequence`, the same with what the backward pass needs, and the backward pass."""
+def ltc_functions(unfolds: int, epsilon: float, motors: int, every: bool) -> Functions:
+    """The run of `ltc_sequence`, the same with what the backward pass needs, and the backward pass.
+
+    The synapses are an argument of theirs: within a loop, jax refuses functions that hold on to what it traces.
+    """
 
     def begun(args: Any) -> LTCRun:
-        return LTCRun(args, synapses, unfolds, epsilon, motors, every)
+        return LTCRun(args, unfolds, epsilon, motors, every)
 
     def function(*args: Any) -> tuple[Tensor, Tensor]:
         outputs, final, _ = begun(args).forward(keep=False)
@@ -152,6 +155,7 @@ class Gates:
         self.sources = sparse_matrices(slopes, source, count)
         self.targets = sparse_matrices(scaled, target, neurons, sorted=True)
         if target.shape[0] == neurons * count > 0:  # all pairs
+            self.sources = self.sources._replace(transposed=spread(slopes, neurons))
             self.targets = self.targets._replace(product=product_of_equals(scaled, neurons))
 
     def activity(self, v: Tensor) -> Tensor:
@@ -193,8 +197,8 @@ class LTCRun:
     not fit into the caches. Elapsed time is folded into the weights where all steps and samples share it.
     """
 
-    def __init__(self, args: Any, synapses: Synapses, unfolds: int, epsilon: float, motors: int, every: bool) -> None:
-        inputs, initial, times, valid, resets, weights = args
+    def __init__(self, args: Any, unfolds: int, epsilon: float, motors: int, every: bool) -> None:
+        inputs, initial, times, valid, resets, weights, synapses = args
         self.weights, self.times, self.unfolds, self.motors, self.every = weights, times, unfolds, motors, every
         self.shared = len(times.shape) == 0
         delta = times / unfolds if self.shared else 1.0
@@ -284,7 +288,7 @@ class LTCRun:
         xs = d_motors if self.every else None, steps, self.xs
         (d_v, totals), (d_inputs, d_delta) = scan(step, (d_v, totals), xs, reverse=True)
         d_weights, d_shared = self.d_weights(*totals, *d_output)
-        return d_inputs, transpose(d_v), self.d_times(d_delta, d_shared), None, None, d_weights
+        return d_inputs, transpose(d_v), self.d_times(d_delta, d_shared), None, None, d_weights, None
 
     def unfolded_backward(self, d_v: Tensor, kept: list[Any], delta: Tensor | None) -> tuple[Any, ...]:
         """Gradients of the potentials before, of the drive, of the solver's time, and of `cm` and the synapses.

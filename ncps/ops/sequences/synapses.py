@@ -41,6 +41,19 @@ def sparse_matrices(weights: Tensor, rows: Tensor, count: int, sorted: bool = Fa
     return SparseMatrices(product, transposed, gradient)
 
 
+def spread(weights: Tensor, count: int) -> Callable[[Tensor], Tensor]:
+    """`SparseMatrices.transposed` of one matrix (1, E) where each of `count` targets has a synapse from every source.
+
+    Nothing is looked up by index then. Sums over the targets are not faster without, and slower on most compilers.
+    """
+    of_targets = reshape(weights, (count, -1, 1))
+
+    def transposed(y: Tensor) -> Tensor:
+        return reshape(y * of_targets, (weights.shape[1], -1))
+
+    return transposed
+
+
 def product_of_equals(weights: Tensor, count: int) -> Callable[[Tensor], Tensor]:
     """`SparseMatrices.product` where each of `count` rows has as many columns, side by side.
 

@@ -90,11 +90,13 @@ def test_values_and_gradients(layer, options, fast):
     agree(layer, options, fast)
 
 
+@pytest.mark.parametrize("most_kept", [0, 2**31])
 @pytest.mark.parametrize("options", ["number", "all"])
-def test_long_sequences_in_chunks(layer, options, fast, monkeypatch):
+def test_long_sequences_in_chunks(layer, options, most_kept, fast, monkeypatch):
     from ncps.backends.jax import sequences as bound
 
     monkeypatch.setattr(bound, "CHUNK", 2)
+    monkeypatch.setattr(bound, "MOST_KEPT", most_kept)
     agree(layer, OPTIONS[options], fast)
     outputs, values = parts(layer)
     close(*(fast(lambda v, x, o: outputs(v, x, **o), values, X, OPTIONS[options], kernels=k) for k in (True, False)))

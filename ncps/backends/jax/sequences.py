@@ -31,7 +31,8 @@ WORK = {  # of a sample's step
     "ltc_sequence": lambda args: args[7] * args[6].source.shape[0] + args[6].sensory_source.shape[0],
     "cfc_sequence": lambda args: sum(math.prod(kernel.shape) for layer in args[5] for kernel, _ in layer.maps),
 }
-RUN_AGAIN = {"cfc_sequence"}  # it keeps six times its outputs, which of long runs takes longer to write than to compute
+RUN_AGAIN = {"cfc_sequence"}  # can be run again for the gradient, from the states between chunks
+MOST_KEPT = 2**31  # bytes that a run keeps for the gradient, six times its outputs: to run again takes a sixth longer
 SKIPPED = object()  # an argument that has no gradient
 
 # The work from which on a kernel makes up for the call, about half a millisecond: sigmoids, and multiplications.
@@ -45,12 +46,13 @@ class Call(NamedTuple):
     structure: Any  # of the trees of tensors
     static: tuple[Any, ...]  # the other arguments
     chunk: int  # steps
+    most_kept: int  # bytes
 
     @classmethod
     def of(cls, name: str, args: tuple[Any, ...]) -> tuple[Call, list[Any]]:
         """A call, and its tensors."""
         leaves, structure = tree.flatten(args[: TREES[name]])
-        return cls(name, structure, args[TREES[name] :], CHUNK), leaves
+        return cls(name, structure, args[TREES[name] :], CHUNK, MOST_KEPT), leaves
 
     def args(self, leaves: list[Any]) -> tuple[Any, ...]:
         """The arguments of the op."""
@@ -91,10 +93,6 @@ class Call(NamedTuple):
         others = tree.unflatten(self.structure, [SKIPPED] * self.number)[WEIGHTS + 1 :]
         each = PROGRAMS[self.name].of((*own, SKIPPED, SKIPPED, weights, *others, *self.static))[1]
         return [x for x in each if x is not SKIPPED]
-
-    def keeps_states(self, steps: int) -> bool:
-        """Whether a run keeps the states between chunks only, and the chunks are run again for the gradient."""
-        return self.name in RUN_AGAIN and steps > self.chunk
 
 
 def swapped(x: Any) -> Any:
@@ -138,17 +136,15 @@ def write(results, found):
 
 def run_kernel(options, leaves, results):
     program = program_of(options)
-    if options["keep"] and not options["again"]:
-        write(results, program.forward(placed(options, leaves), True, threads(), results))
+    if not options["again"]:
+        write(results, program.forward(placed(options, leaves), options["keep"], threads(), results))
         return
-    (outputs, *states), kept = results[: program.results], results[program.results :]
-    before, pieces = [leaves[i] for i in options["states"]], chunks(leaves[0].shape[1], options["chunk"])
-    for k, steps in enumerate(pieces):
-        if kept:
-            np.concatenate([x.ravel() for x in before], out=kept[0][k])
-        own = outputs[:, steps] if program.every and len(pieces) > 1 else outputs
-        room = [own] if own.flags.carray else None
-        write((own, *states), program.forward(part(options, leaves, before, steps), False, threads(), room))
+    outputs, *states, kept = results
+    before = [leaves[i] for i in options["states"]]
+    for k, steps in enumerate(chunks(leaves[0].shape[1], options["chunk"])):
+        np.concatenate([x.ravel() for x in before], out=kept[k])
+        own = outputs[:, steps] if program.every else outputs
+        write((own, *states), program.forward(part(options, leaves, before, steps), False, threads()))
         before = states
 
 
@@ -196,18 +192,26 @@ def shapes_of(call, leaves):
     return program, [(steps, batch, features), *others]
 
 
+def runs_again(leaves, call):
+    """Whether a run keeps the states between chunks only, and the chunks are run again for the gradient."""
+    program, shapes = shapes_of(call, leaves)
+    kept = program.shapes(shapes, str(leaves[0].dtype), True)[program.results :]
+    size = sum(map(math.prod, kept)) * leaves[0].dtype.itemsize
+    return call.name in RUN_AGAIN and shapes[0][0] > call.chunk and size > call.most_kept
+
+
 def run_shapes(*leaves, call, keep):
     program, shapes = shapes_of(call, leaves)
-    again = call.keeps_states(shapes[0][0])
+    again = keep and runs_again(leaves, call)
     found = program.shapes(shapes, str(leaves[0].dtype), keep and not again)
-    if keep and again:
+    if again:
         found.append((len(chunks(shapes[0][0], call.chunk)), sum(math.prod(shape) for shape in found[1:])))
     return outline(found, leaves[0])
 
 
 def run_called(*leaves, call, keep):
     results = run_shapes(*leaves, call=call, keep=keep)
-    options = {**call.options(leaves), "keep": keep, "again": call.keeps_states(leaves[0].shape[1])}
+    options = {**call.options(leaves), "keep": keep, "again": keep and runs_again(leaves, call)}
     return calls.call("sequence", options, results, leaves)
 
 
@@ -227,8 +231,8 @@ def back_shapes(*arrays, call):
 
 
 def back_called(*arrays, call):
-    again = call.keeps_states(arrays[0].shape[1])
-    options = {**call.options(arrays[: call.number]), "number": call.number, "again": again}
+    leaves = arrays[: call.number]
+    options = {**call.options(leaves), "number": call.number, "again": runs_again(leaves, call)}
     return calls.call("sequence_backward", options, back_shapes(*arrays, call=call), arrays)
 
 

@@ -188,7 +188,7 @@ class SynapticCell(WiredCell, ODECell):
         source = getattr(self, f"_{prefix}source")
         if not self.is_complete(prefix, v):
             return ops.take(v, source)
-        return ops.reshape(ops.broadcast_to(v, (self.wiring.units, *ops.shape(v))), (len(source), -1))
+        return ops.reshape(ops.broadcast_to(v, (self.wiring.units, *ops.shape(v))), (source.shape[0], -1))
 
     def sums(self, prefix: str, synapses: Tree, v: Tensor) -> list[Tensor]:
         """The sums over the synapses of each neuron of what they conduct, each (N, B)."""

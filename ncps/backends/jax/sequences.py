@@ -346,7 +346,6 @@ def fused(name):
 
         return custom_gradient(function, forward, backward)(*args[: TREES[name]])
 
-    op.for_steps = False
     return op
 
 

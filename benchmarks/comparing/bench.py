@@ -164,11 +164,10 @@ class Bench:
     ) -> tuple[dict[str, Worker], float]:
         """Workers of ours, the peer and the limit, those that can; and the factor of the limit's times."""
         sides = {OWN: question.ours, PEER: question.peer, LIMIT: limit_side() if self.options.limit else None}
+        started = {prefix: stack.enter_context(self._worker(side)) for prefix, side in sides.items() if side}
         workers, factor = {}, 1.0
-        for prefix, side in sides.items():
-            if side is None:
-                continue
-            case, worker = question.case_of(prefix), stack.enter_context(self._worker(side))
+        for prefix, worker in started.items():
+            case = question.case_of(prefix)
             try:
                 answer = worker.prepare(case, question.mode)
             except Failed as reason:
@@ -179,7 +178,7 @@ class Bench:
             if prefix == LIMIT:
                 factor = answer["factor"]
                 continue
-            self._ways[side, case, question.mode] = answer["way"]
+            self._ways[worker.side, case, question.mode] = answer["way"]
             setattr(record, f"{prefix}way", answer["way"])
             setattr(record, f"{prefix}compile_s", answer["compile_s"])
         return {prefix: workers[prefix] for prefix in TURNS if prefix in workers}, factor

@@ -49,7 +49,7 @@ class Worker:
         self.side, self.patience, self.most_mb = side, patience, most_mb
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - until __exit__
         self._process = subprocess.Popen(
-            COMMAND, env=environment, cwd=ROOT, text=True, encoding="utf-8",
+            [*COMMAND, json.dumps(asdict(side))], env=environment, cwd=ROOT, text=True, encoding="utf-8",
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
         self._lines: queue.Queue[str] = queue.Queue()
@@ -84,7 +84,7 @@ class Worker:
 
     def prepare(self, case: Case, mode: str) -> dict[str, Any]:
         """Builds and compiles: `compile_s`, the `way` that was chosen and the `factor` of its times."""
-        return self.ask("prepare", side=asdict(self.side), case=asdict(case), mode=mode)
+        return self.ask("prepare", case=asdict(case), mode=mode)
 
     def run(self, repeats: int, warm: bool = False) -> float:
         """The mean ms of some runs, perhaps after one that does not count."""
@@ -92,7 +92,7 @@ class Worker:
 
     def memory(self, case: Case, mode: str, way: str) -> float:
         """The peak of memory of a run in MB."""
-        return self.ask("memory", side=asdict(self.side), case=asdict(case), mode=mode, way=way)["peak_mb"]
+        return self.ask("memory", case=asdict(case), mode=mode, way=way)["peak_mb"]
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """The answer to a request.

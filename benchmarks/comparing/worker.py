@@ -1,6 +1,6 @@
 """The process of one side: reads requests as lines of JSON, answers in the same way.
 
-    python -P -m benchmarks.comparing.worker
+    python -P -m benchmarks.comparing.worker '{"package": "ncps", "framework": "torch", "fast": true}'
 
 Requests are ``{"do": "prepare" | "run" | "memory", ...}`` with the arguments of the methods of `Session`.
 """
@@ -28,28 +28,38 @@ from benchmarks.comparing.models import Model, Run, Ways
 from benchmarks.comparing.sides import LIMIT, LSTM, OURS, THREADS, Side
 
 TRIES, SHORT = 3, 0.03  # turns of each way when the fastest is looked for, and seconds that one lasts at least
+ENOUGH = 5.0  # seconds after which no more turns begin
 
 
 class Session:
-    """What is prepared in this process."""
+    """What is prepared in this process, of one side."""
 
-    def __init__(self) -> None:
+    def __init__(self, side: Side) -> None:
+        self.side = side
         self.call: Run
+        with contextlib.suppress(Exception):  # what is asked first fails in the same way
+            self.load()
 
-    def prepare(self, side: dict[str, Any], case: dict[str, Any], mode: str) -> dict[str, Any]:
+    def load(self) -> ModuleType:
+        """The functions that run and train networks of the side, or the limit.
+
+        A process imports its framework when it starts, while those of the other sides do so too.
+        """
+        name = "limit" if self.side.package == LIMIT else f"frameworks.{self.side.framework.replace('-', '_')}"
+        return importlib.import_module(f"benchmarks.comparing.{name}")
+
+    def prepare(self, case: dict[str, Any], mode: str) -> dict[str, Any]:
         """Builds and compiles.
 
         Returns:
             `compile_s`, the time of the first call; `way`, the fastest way to run; and `factor`, by which times are to
             be multiplied, since the limit runs a part of the work only.
         """
-        who, what = Side(**side), Case(**case)
+        who, what, loaded = self.side, Case(**case), self.load()
         if who.package == LIMIT:
-            from benchmarks.comparing import limit
-
-            self.call, factor = limit.prepare(who.framework, what, mode)
+            self.call, factor = loaded.prepare(who.framework, what, mode)
             return {"compile_s": seconds(self.call), "way": who.framework, "factor": factor}
-        way, self.call, compile_s = fastest(ways(framework_of(who), who, what, mode))
+        way, self.call, compile_s = fastest(ways(loaded, who, what, mode))
         return {"compile_s": compile_s, "way": way, "factor": 1.0}
 
     def run(self, repeats: int, warm: bool) -> dict[str, float]:
@@ -61,10 +71,9 @@ class Session:
             self.call()
         return {"ms": 1e3 * (time.perf_counter() - start) / repeats}
 
-    def memory(self, side: dict[str, Any], case: dict[str, Any], mode: str, way: str) -> dict[str, float]:
+    def memory(self, case: dict[str, Any], mode: str, way: str) -> dict[str, float]:
         """The peak of memory of one run in MB, above what the process had after a tiny network of the same kind."""
-        who, what = Side(**side), Case(**case)
-        framework = framework_of(who)
+        who, what, framework = self.side, Case(**case), self.load()
         small = ways(framework, who, what.tiny, mode)[way]
         with all_loaded(who):
             for _ in range(2):
@@ -90,11 +99,6 @@ def on_gpu(side: Side) -> bool:
     from benchmarks.comparing.frameworks import ON_GPU
 
     return ON_GPU and side.framework != "numpy"
-
-
-def framework_of(side: Side) -> ModuleType:
-    """The functions that run and train networks of a side."""
-    return importlib.import_module(f"benchmarks.comparing.frameworks.{side.framework.replace('-', '_')}")
 
 
 def make(side: Side, case: Case) -> Model:
@@ -162,8 +166,10 @@ def fastest(candidates: Ways) -> tuple[str, Run, float]:
             errors.append(error)
     if not first:
         raise errors[0]
-    times = dict.fromkeys(first, math.inf)
-    for _ in range(TRIES if len(first) > 1 else 0):  # in turns: the machine may be slow for a while
+    times, end = dict.fromkeys(first, math.inf), time.perf_counter() + ENOUGH
+    for turn in range(TRIES if len(first) > 1 else 0):  # in turns: the machine may be slow for a while
+        if turn and time.perf_counter() > end:
+            break
         for name in first:
             once = seconds(candidates[name])
             times[name] = min(times[name], once, *(seconds(candidates[name]) for _ in range(int(SHORT / once))))
@@ -200,7 +206,8 @@ def be_modest() -> None:
 def main() -> None:
     """Answers until there are no more requests."""
     be_modest()
-    out, session = replies(), Session()
+    out = replies()
+    session = Session(Side(**json.loads(sys.argv[1])))
     for line in sys.stdin:
         request = json.loads(line)
         try:

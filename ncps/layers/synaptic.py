@@ -15,7 +15,7 @@ from ncps.layers.layer import Shape, Tensor
 from ncps.layers.ode import ODECell
 from ncps.layers.wired import WiredCell
 from ncps.naming import nearest
-from ncps.ops.sequences.synapses import product_of_equals
+from ncps.ops.sequences.synapses import product_of_equals, weighted_sums
 from ncps.wirings import Wiring
 
 MAPPINGS: dict[str | None, dict[str, str]] = {  # weights of each, and where they begin
@@ -196,8 +196,7 @@ class SynapticCell(WiredCell, ODECell):
         target, units = getattr(self, f"_{prefix}target"), self.wiring.units
         if self.is_complete(prefix, v):
             return [y for x, weights in conducted for y in ops.unstack(product_of_equals(ops.stack(weights), units)(x))]
-        # One sum after the other: two in one, (E, 2, B), compilers do not fuse with what was before.
-        return [ops.segment_sum(x * w, target, units, sorted=True) for x, weights in conducted for w in weights]
+        return [y for x, weights in conducted for y in weighted_sums(x, weights, target, units, sorted=True)]
 
     def is_complete(self, prefix: str, v: Tensor) -> bool:
         """Whether there is a synapse between each pair: its ends are then known without a look at indices."""

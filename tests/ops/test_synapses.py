@@ -66,3 +66,31 @@ def test_matrices_have_gradients_where_the_backward_pass_is_differentiated():
     rows, x, weights = torch.tensor(UNSORTED, dtype=torch.int32), numbers(6, B), numbers(2, 6)
     x.requires_grad_(), weights.requires_grad_()
     assert torch.autograd.gradcheck(lambda x, w: synapses.sparse_matrices(w, rows, N).product(x), (x, weights))
+
+
+@pytest.mark.parametrize("batch", [1, B])
+def test_sums_by_several_weights(batch):
+    x, weights = RNG.normal(size=(6, batch)), RNG.normal(size=(2, 6, 1))
+    expected = np.zeros((2, N, batch))
+    np.add.at(expected, (slice(None), UNSORTED), x * weights)
+    rows = torch.tensor(UNSORTED, dtype=torch.int32)
+    sums = synapses.weighted_sums(torch.tensor(x), [torch.tensor(w) for w in weights], rows, N)
+    np.testing.assert_allclose(np.stack(sums), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("compiled", [None, True])
+def test_sums_of_one_sample_are_one_where_xla_compiles(compiled):
+    tf = pytest.importorskip("tensorflow")
+    with ncps.backend_scope("tensorflow"):
+        x, weights = tf.constant(RNG.normal(size=(6, 1))), [tf.constant(RNG.normal(size=(6, 1))) for _ in range(2)]
+
+        @tf.function(jit_compile=compiled, autograph=False)
+        def sums(x):
+            return synapses.weighted_sums(x, weights, tf.constant(UNSORTED), N)
+
+        found = np.stack(sums(x))
+        kinds = [operation.type for operation in sums.get_concrete_function(x).graph.get_operations()]
+    expected = np.zeros((2, N, 1))
+    np.add.at(expected, (slice(None), UNSORTED), np.stack(weights) * x.numpy())
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert kinds.count("UnsortedSegmentSum") == (1 if compiled else 2)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ncps import ops, tree
 from ncps.backends import common
-from ncps.ops.dispatch import PRIMITIVES
+from ncps.ops.dispatch import COMPOSITES, PRIMITIVES
 
 FRAMEWORK = keras.backend.backend()
 below = importlib.import_module(f"ncps.backends.{FRAMEWORK}.ops")
@@ -586,10 +586,10 @@ def value_and_grad(function):
 DIRECT = (ops.activations, ops.arithmetic, ops.comparison, ops.indexing, ops.linalg, ops.reductions, ops.shapes)
 
 
-def direct(name, symbolic):
+def direct(name, signature, symbolic):
     concrete = getattr(below, name)
 
-    @functools.wraps(PRIMITIVES[name])
+    @functools.wraps(signature)
     def op(*args, **kwargs):
         leaves, structure = tree.flatten((args, kwargs))
         for i, x in enumerate(leaves):
@@ -605,4 +605,8 @@ def direct(name, symbolic):
 
 for name, signature in PRIMITIVES.items():
     if signature.__module__ in {theme.__name__ for theme in DIRECT}:
-        globals()[name] = direct(name, globals()[name])
+        globals()[name] = direct(name, signature, globals()[name])
+
+for name, body in COMPOSITES.items():  # of sums over synapses, a framework may have its own
+    if body.__module__ == ops.sequences.synapses.__name__ and hasattr(below, name):
+        globals()[name] = direct(name, body, body)

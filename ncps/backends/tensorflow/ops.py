@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from ncps import tree
 from ncps.backends import common
+from ncps.ops.dispatch import COMPOSITES
 
 # ---- types and conversion
 
@@ -481,6 +482,24 @@ def take_along_axis(x, indices, axis=-1):
 def segment_sum(data, segment_ids, num_segments, sorted=False):
     # tf.math.segment_sum is for sorted ids, but ends with the last of them, whatever num_segments says.
     return tf.math.unsorted_segment_sum(tensor(data), tensor(segment_ids), num_segments)
+
+
+def weighted_sums(x, weights, rows, count, sorted=False):
+    # Without XLA, several sums run at the same time.
+    if x.shape[1] == 1 and not in_xla():
+        return [segment_sum(x * w, rows, count, sorted) for w in weights]
+    return COMPOSITES["weighted_sums"](x, weights, rows, count, sorted)
+
+
+def in_xla():
+    """Whether a `tf.function` with `jit_compile=True` is being traced."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = graph._get_control_flow_context()
+        if context is not None and context.IsXLAContext():
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
 
 
 def one_hot(x, num_classes, dtype="float32"):

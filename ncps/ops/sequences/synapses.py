@@ -12,7 +12,7 @@ from ncps.ops.dispatch import composite
 from ncps.ops.indexing import segment_sum, take
 from ncps.ops.linalg import matmul
 from ncps.ops.reductions import sum
-from ncps.ops.shapes import reshape, stack, swapaxes, unstack
+from ncps.ops.shapes import concatenate, reshape, split, stack, swapaxes, unstack
 
 
 class SparseMatrices(NamedTuple):
@@ -28,7 +28,7 @@ def sparse_matrices(weights: Tensor, rows: Tensor, count: int, sorted: bool = Fa
     """The matrices with the `weights` (K, E) in their columns, at the same `rows` (E,) out of `count`."""
 
     def product(x: Tensor) -> Tensor:
-        return stack([segment_sum(x * w[:, None], rows, count, sorted) for w in unstack(weights)])
+        return stack(weighted_sums(x, [w[:, None] for w in unstack(weights)], rows, count, sorted))
 
     def transposed(y: Tensor) -> Tensor:
         return functools.reduce(
@@ -39,6 +39,18 @@ def sparse_matrices(weights: Tensor, rows: Tensor, count: int, sorted: bool = Fa
         return stack([sum(x * take(one, rows), axis=1) for one in unstack(upstream)])
 
     return SparseMatrices(product, transposed, gradient)
+
+
+@composite
+def weighted_sums(x: Tensor, weights: list[Tensor], rows: Tensor, count: int, sorted: bool = False) -> list[Tensor]:
+    """The sums (N, B) of x (E, B) by each of the `weights` (E, 1), over the `rows` (E,) out of `count` = N.
+
+    Those of a single sample are one sum: XLA makes a loop over the elements of each, which takes longer than all else.
+    With more samples compilers no longer fuse it with what was before.
+    """
+    if x.shape[1] == 1:
+        return split(segment_sum(x * concatenate(weights, axis=1), rows, count, sorted), len(weights), axis=1)
+    return [segment_sum(x * w, rows, count, sorted) for w in weights]
 
 
 def spread(weights: Tensor, count: int) -> Callable[[Tensor], Tensor]:

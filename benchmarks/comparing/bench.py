@@ -51,7 +51,7 @@ class Options:
     rounds: int = 24
     round_ms: float = 30.0
     pause_s: float = 0.05
-    budget_s: float = 20.0
+    budget_s: float = 12.0
     patience_s: float = 600.0
     threads: int = 1
     device: str = "cpu"

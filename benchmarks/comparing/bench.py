@@ -15,7 +15,7 @@ from benchmarks.comparing import limit
 from benchmarks.comparing.cases import Case
 from benchmarks.comparing.memory import available
 from benchmarks.comparing.process import Failed, Worker
-from benchmarks.comparing.records import Record
+from benchmarks.comparing.records import Record, machine
 from benchmarks.comparing.sides import Side, environment, limit as limit_side
 
 LEAST_ROUNDS = 3
@@ -120,8 +120,8 @@ class Bench:
         case, ours = question.case, question.ours
         return Record(
             case.cell, case.wiring, case.units, case.outputs, case.features, limit.synapses_of(case), case.batch,
-            case.steps, question.mode, ours.framework, self.options.device, ours.fast, peer=question.against,
-            peer_steps=question.peer_case and question.peer_case.steps,
+            case.steps, question.mode, ours.framework, self.options.device, ours.fast, machine(),
+            peer=question.against, peer_steps=question.peer_case and question.peer_case.steps,
         )  # fmt: skip
 
     def time(self, question: Question) -> Record:

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.comparing.bench import Question
 from benchmarks.comparing.cases import CFC_64, LTC_64, LTC_FULL, Case, named
-from benchmarks.comparing.records import Record
+from benchmarks.comparing.records import Record, curve
 from benchmarks.comparing.sides import OURS, Side, runs
 
 QUANTITIES = {"time": "median_ms", "memory": "peak_mb"}
@@ -81,18 +81,18 @@ def exponent(x: Iterable[float], y: Iterable[float]) -> float:
 
 
 def fits(records: Sequence[Record]) -> list[Growth]:
-    """The exponents that records of our own allow; of several records of a point, the first counts."""
+    """The exponents that records of our own allow, on the machine that has most of a series.
+
+    Of several records of a point, the first counts.
+    """
     found = []
     for series in SERIES:
         cases = set(series.cases)
         own = [record for record in records if record.case in cases and record.fast and record.mode in GROWING]
         for backend, mode in dict.fromkeys((record.backend, record.mode) for record in own):
+            of_line = [record for record in own if (record.backend, record.mode) == (backend, mode)]
             for quantity, field in QUANTITIES.items():
-                points = {
-                    getattr(record, series.against): getattr(record, field)
-                    for record in reversed(own)
-                    if (record.backend, record.mode) == (backend, mode) and getattr(record, field)
-                }
+                points = curve(of_line, series.against, field)
                 if quantity == "memory" and min(points.values(), default=0) < LEAST_MB:
                     continue
                 if len(points) >= LEAST_POINTS:

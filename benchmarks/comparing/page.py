@@ -34,6 +34,7 @@ are medians of those of turns that followed each other, "quartiles" between whic
   A sequence goes step by step, so small networks stay far below. Both are torch's own: above 100 %, ours are faster, as
   the sigmoids of our kernels are.
 - Options have their defaults on every side. So ncps 1.0.1 on torch keeps weights positive by a softplus, ours by max.
+- Where several machines are named, both sides of a row ran on the same; lines and exponents are of one of them.
 
 {warning}This page is written by a script; make it anew on your machine:
 
@@ -44,8 +45,8 @@ python -m benchmarks.compare --cases grid floors growth --json speed.json --plot
 """
 WARNING = "**These numbers are of a quick run on a busy machine: they show the form of the page, not the speed.**\n\n"
 COLUMNS = [
-    "network", "B", "T", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB", "times faster",
-    "quartiles", "less memory", "of the limit",
+    "network", "B", "T", "backend", "machine", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
+    "times faster", "quartiles", "less memory", "of the limit",
 ]  # fmt: skip
 LABEL = UPSTREAM.replace("-", " ")  # as sides show it
 GLANCE = """## At a glance
@@ -101,6 +102,6 @@ def conditions(about: dict) -> str:
     settings = ", ".join(f"`{name}={value}`" for name, value in about["environment"].items()) or "none"
     return (
         f"Measured on {about['date']} with {about['threads']} threads on the {about['device'].upper()} of: "
-        f"{about['machine']}.\nState of the code: {code}.\nVersions: {versions}.\n"
+        f"{'; '.join(about['machines'])}.\nState of the code: {code}.\nVersions: {versions}.\n"
         f"Settings in the environment: {settings}.\n"
     )

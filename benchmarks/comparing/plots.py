@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.comparing.cases import CFC_64, LTC_64, Case
-from benchmarks.comparing.records import Record
+from benchmarks.comparing.records import Record, curve
 
 BASES = (LTC_64, CFC_64)
 SHADES = {"training": "C0", "forward": "C1"}
@@ -74,10 +74,11 @@ def lines(plot: Plot, records: Sequence[Record]) -> tuple[str, Any] | None:
         like = [record for record in records if differs_only_in(plot.x, record, base)]
         for number, backend in enumerate(dict.fromkeys(record.backend for record in like)):
             for mode, style in (("training", "-"), ("forward", "--")):
-                points = points_of(like, backend, mode, plot)
+                own = [record for record in like if (record.backend, record.mode) == (backend, mode)]
+                points = curve(own, plot.x, plot.y)
                 if len(points) > 1:
                     label = backend if mode == "training" or backend == "numpy" else None
-                    panel.loglog(*zip(*points, strict=True), style, marker=".", color=f"C{number}", label=label)
+                    panel.loglog([*points], [*points.values()], style, marker=".", color=f"C{number}", label=label)
                     any_line = True
         panel.set(xlabel=plot.x, ylabel=plot.label)
         if panel.lines:
@@ -89,16 +90,6 @@ def differs_only_in(field: str, record: Record, base: Case) -> bool:
     """Whether a record is of the base, but for one field."""
     given = {name: getattr(record.case, name) for name in ("cell", "wiring", "units", "batch", "steps", "features")}
     return record.fast and Case(**{**given, field: getattr(base, field)}) == base
-
-
-def points_of(records: Sequence[Record], backend: str, mode: str, plot: Plot) -> list[tuple[float, float]]:
-    """Points of a line, one for each value on the horizontal axis."""
-    points = {
-        getattr(record, plot.x): getattr(record, plot.y)
-        for record in records
-        if (record.backend, record.mode) == (backend, mode) and getattr(record, plot.y)
-    }
-    return sorted(points.items())
 
 
 def beside_upstream(record: Record) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import importlib.metadata
 import json
 import os
@@ -24,8 +25,9 @@ DISTRIBUTIONS = (
 )  # fmt: skip
 STEERING = ("OPENBLAS_", "OMP_", "MKL_", "KMP_", "GOMP_", "NUMBA_", "XLA_", "TF_", "TORCH", "JAX_")
 NOT_OURS = ("TF_CLI", "TF_VAR", "TF_CPP")  # of a program of the same initials, and what is logged
-CONDITIONS = ("device", "threads", "quick", "machine")  # what records of one run have in common, besides
+CONDITIONS = ("device", "threads", "quick")  # what records of one run have in common, besides
 GROUPS = ("versions", "environment")
+LISTS = ("commits", "machines")  # of which a run may have several
 FLOAT32 = 4  # bytes
 DESCRIBE = ("git", "describe", "--always", "--dirty")
 
@@ -37,7 +39,7 @@ class Record:
     `ratio` says how many times faster than the peer ours is (per step, where the lengths differ): the median of those
     of turns that followed each other, with their quartiles `ratio_low` and `ratio_high`; `memory_ratio` how many times
     less memory it takes. `limit_ms` is the time of the case's products and sigmoids alone, `fraction` what of it is
-    reached, again turn by turn.
+    reached, again turn by turn. All of it is of the same `machine`.
     """
 
     cell: str
@@ -52,6 +54,7 @@ class Record:
     backend: str
     device: str
     fast: bool = True
+    machine: str | None = None
     way: str | None = None
     median_ms: float | None = None
     min_ms: float | None = None
@@ -116,7 +119,7 @@ class Results:
     def read(cls, path: Path) -> Results:
         """From JSON."""
         content = json.loads(path.read_text(encoding="utf-8"))
-        about = {"commits": [], **content["about"]}  # older files do not tell, and have other spreads
+        about = {**{name: [] for name in LISTS}, **content["about"]}  # older files do not tell, and have other spreads
         known = {each.name for each in fields(Record)}
         found = [{name: value for name, value in record.items() if name in known} for record in content["records"]]
         return cls(about, [Record(**record) for record in found])
@@ -124,6 +127,8 @@ class Results:
 
 def merged(parts: Sequence[Results]) -> Results:
     """The records of several runs under the same conditions, though perhaps of several states of the code.
+
+    They may be of several machines too: figures are ratios of what ran side by side.
 
     Raises:
         ValueError: the conditions differ.
@@ -137,8 +142,20 @@ def merged(parts: Sequence[Results]) -> Results:
                 f"Expected the conditions of the run before: {expected}. Received: {received}. Measure under the same, "
                 "or into another file, which is then shown by itself."
             )
-    commits = dict.fromkeys(commit for part in parts for commit in part.about["commits"])
-    return Results(parts[0].about | {"commits": list(commits)}, [record for part in parts for record in part.records])
+    lists = {name: list(dict.fromkeys(x for part in parts for x in part.about[name])) for name in LISTS}
+    return Results(parts[0].about | lists, [record for part in parts for record in part.records])
+
+
+def curve(records: Sequence[Record], x: str, y: str) -> dict[float, float]:
+    """Points of one field against another, by rising x, on the machine that has most of them.
+
+    Of several records of a point, the first counts.
+    """
+    curves: dict[str | None, dict[float, float]] = {None: {}}
+    for record in records:
+        if getattr(record, y):
+            curves.setdefault(record.machine, {}).setdefault(getattr(record, x), getattr(record, y))
+    return dict(sorted(max(curves.values(), key=len).items()))
 
 
 def conditions(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +172,7 @@ def about(threads: int, device: str, peers: Path, quick: bool) -> dict[str, Any]
         "commits": [commit()],
         "quick": quick,
         "device": device,
-        "machine": machine(),
+        "machines": [machine()],
         "threads": threads,
         "versions": versions(),
         "environment": {name: value for name, value in sorted(given.items()) if steers(name)},
@@ -190,6 +207,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def machine() -> str:
     """Processor, cores and system."""
     return f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"

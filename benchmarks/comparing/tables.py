@@ -15,9 +15,9 @@ NOTHING = "–"
 Rows = list[list[str]]
 CHOSEN = ("compiled", "graph", "xla", "fixed weights", "cell")  # parts of ways to run, each one of several
 
-RECORDS = ["network", "B", "T", "mode", "backend", "ms", "spread", "compile s", "MB", "peer", "its ms", "its MB",
-           "times faster", "quartiles", "less memory", "of the limit"]  # fmt: skip
-FLOORS = ["network", "T", "mode", "backend", "against", "figure", "reached", "floor", ""]
+RECORDS = ["network", "B", "T", "mode", "backend", "machine", "ms", "spread", "compile s", "MB", "peer", "its ms",
+           "its MB", "times faster", "quartiles", "less memory", "of the limit"]  # fmt: skip
+FLOORS = ["network", "T", "mode", "backend", "machine", "against", "figure", "reached", "floor", ""]
 GROWTH = ["network", "mode", "backend", "against", "range", "time", "memory"]
 
 
@@ -47,6 +47,11 @@ def backend_of(record: Record) -> str:
     return f"{record.backend} ({', '.join(notes)})" if notes else record.backend
 
 
+def machine_of(record: Record) -> str:
+    """The processor."""
+    return (record.machine or NOTHING).split(",")[0]
+
+
 def peer_of(record: Record) -> str:
     """The peer, and what is unusual of the way it ran."""
     return ", ".join([record.peer, *unusual(record.peer_way)]) if record.peer else NOTHING
@@ -66,6 +71,7 @@ def records(found: Sequence[Record]) -> Rows:
             f"{record.steps:,}",
             record.mode,
             backend_of(record),
+            machine_of(record),
             told(record.median_ms, record.failure),
             between(record.min_ms, record.max_ms),
             digits(record.compile_s),
@@ -90,6 +96,7 @@ def floors(verdicts: Sequence[Verdict]) -> Rows:
             f"{verdict.record.steps:,}",
             verdict.record.mode,
             backend_of(verdict.record),
+            machine_of(verdict.record),
             peer_of(verdict.record) if verdict.check.question.against else verdict.check.floor.against,
             verdict.check.floor.figure.text,
             digits(verdict.figure) + (f" ({between(*verdict.quartiles)})" if verdict.quartiles else ""),
@@ -128,8 +135,17 @@ def growth(found: Sequence[Growth]) -> Rows:
     return [[*key, fits.get("time", NOTHING), fits.get("memory", NOTHING)] for key, fits in rows.items()]
 
 
+def without_the_machine(header: Sequence[str], rows: Rows) -> tuple[list[str], Rows]:
+    """A table that does not tell the machine where it is the same everywhere."""
+    place = header.index("machine") if "machine" in header else None
+    if place is None or len({row[place] for row in rows}) > 1:
+        return list(header), rows
+    return [*header[:place], *header[place + 1 :]], [[*row[:place], *row[place + 1 :]] for row in rows]
+
+
 def shown(title: str, header: Sequence[str], rows: Rows) -> Table:
     """For the terminal."""
+    header, rows = without_the_machine(header, rows)
     table = Table(*header, title=title)
     for row in rows:
         table.add_row(*row)
@@ -138,5 +154,6 @@ def shown(title: str, header: Sequence[str], rows: Rows) -> Table:
 
 def markdown(header: Sequence[str], rows: Rows) -> str:
     """As Markdown."""
+    header, rows = without_the_machine(header, rows)
     cells = ([cell.strip().replace("|", "\\|") for cell in row] for row in (header, ["---"] * len(header), *rows))
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -327,6 +327,8 @@ class WiredCfCCell(WiredCell):
         warn_of_skipped(wiring, layers)
         for cell, mask in zip(self.cells, layer_masks(wiring, layers, self.fully_recurrent), strict=True):
             cell.build_masked(mask)
+        # In the packed state, where all layers but the last end.
+        self._ends = tuple(itertools.accumulate(map(len, layers[:-1])))
         order = np.concatenate(layers)
         self._order = self.make_buffer(order.astype(np.int32))
         self._position = self.make_buffer(np.argsort(order).astype(np.int32))
@@ -350,9 +352,8 @@ class WiredCfCCell(WiredCell):
 
     def pack_state(self, states: Tensor, inputs: Tensor) -> tuple[Tensor, ...]:
         """The states of the layers."""
-        *ends, _ = itertools.accumulate(cell.units for cell in self.cells)
         states = states if self.state_order == "layers" else ops.take(states, self._order, axis=-1)
-        return tuple(ops.split(states, ends, axis=-1))
+        return tuple(ops.split(states, self._ends, axis=-1))
 
     def unpack_state(self, packed: tuple[Tensor, ...]) -> Tensor:
         """(B, N) in the order that was asked for."""

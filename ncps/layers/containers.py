@@ -47,6 +47,8 @@ class List(Layer):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):  # mlx modules are dictionaries
             return getattr(self, index)
+        if isinstance(index, int):
+            return getattr(self, str(range(self.length)[index]))
         return list(self)[index]
 
     def __bool__(self) -> bool:

@@ -607,6 +607,6 @@ for name, signature in PRIMITIVES.items():
     if signature.__module__ in {theme.__name__ for theme in DIRECT}:
         globals()[name] = direct(name, signature, globals()[name])
 
-for name, body in COMPOSITES.items():  # of sums over synapses, a framework may have its own
-    if body.__module__ == ops.sequences.synapses.__name__ and hasattr(below, name):
+for name, body in COMPOSITES.items():  # of parts of runs over sequences, a framework may have its own
+    if body.__module__.startswith(f"{ops.__name__}.sequences.") and hasattr(below, name):
         globals()[name] = direct(name, body, body)

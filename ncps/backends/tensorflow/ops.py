@@ -14,6 +14,7 @@ import tensorflow as tf
 from ncps import tree
 from ncps.backends import common
 from ncps.ops.dispatch import COMPOSITES
+from ncps.ops.sequences.cfc import separate_heads
 
 # ---- types and conversion
 
@@ -489,6 +490,10 @@ def weighted_sums(x, weights, rows, count, sorted=False):
     if x.shape[1] == 1 and not in_xla():
         return [segment_sum(x * w, rows, count, sorted) for w in weights]
     return COMPOSITES["weighted_sums"](x, weights, rows, count, sorted)
+
+
+def linear_heads(kernel, bias, units):
+    return (separate_heads if in_xla() else COMPOSITES["linear_heads"])(kernel, bias, units)
 
 
 def in_xla():

@@ -378,6 +378,8 @@ isfinite = unary(torch.isfinite)
 
 
 def where(condition, x1, x2):
+    if type(x2) is float and isinstance(x1, torch.Tensor) and x1.dtype in REALS:  # as masks have it
+        return torch.where(tensor(condition), x1, x2)
     return torch.where(tensor(condition), *pair(x1, x2))
 
 

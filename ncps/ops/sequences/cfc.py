@@ -17,7 +17,7 @@ from ncps.ops.dispatch import composite
 from ncps.ops.linalg import matmul
 from ncps.ops.reductions import sum
 from ncps.ops.sequences.chunks import over_chunks
-from ncps.ops.shapes import concatenate, reshape, stack, transpose
+from ncps.ops.shapes import concatenate, reshape, split, stack, transpose
 
 Tree = Any
 
@@ -187,10 +187,12 @@ class Slopes(NamedTuple):
 class CfCRun:
     """The run and its backward pass.
 
-    One product projects the inputs of many steps, and one gives the gradient of a kernel of many steps. An elapsed time
-    that all steps and samples share is folded into the heads. Where tanh activates the heads of few units, one tanh of
-    all heads gives the gate as well, σ(x) = (1 + tanh(x / 2)) / 2: of an activation for each, XLA makes loops so short
-    that they do not use the processor's vectors. It halves the time of 34, 22 and 8 units, and does nothing for 64.
+    One product gives the gradient of a kernel of many steps, and where there is a backbone, one projects the inputs of
+    many steps. Heads take inputs and states in one product: XLA would look the projections up one by one, within the
+    activations, whose loops then do not use the processor's vectors. An elapsed time that all steps and samples share
+    is folded into the heads. Where tanh activates the heads of few units, one tanh of all heads gives the gate as well,
+    σ(x) = (1 + tanh(x / 2)) / 2: of an activation for each, XLA makes loops so short that they do not use the
+    processor's vectors. It halves the time of 34, 22 and 8 units, and does nothing for 64.
     """
 
     def __init__(self, args: Any, mode: str, backbone: Any, head: Any, every: bool) -> None:
@@ -221,40 +223,50 @@ class CfCRun:
     def forward(self, keep: bool) -> tuple[tuple[Tensor, ...], Any]:
         """The last states, and of every step the outputs, or what the backward pass needs."""
         maps = [self.folded(i, halved) for i, halved in enumerate(self.joined)]
+        products = [self.products(i, one) for i, one in enumerate(maps)]
+        hoisted = len(maps[0]) > 1
         kernel, bias = maps[0][0]
         of_inputs, of_states = kernel[: self.features], kernel[self.features :]
 
         def step(states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
-            projected, time, counts, fresh = x
+            below, time, counts, fresh = x
             kept: list[Kept] = []
             for i, state in enumerate(states):
                 before = started(state, fresh)
-                first = projected + matmul(before, of_states) if i == 0 else driven(maps[i][0], kept[-1].after, before)
-                time = self.times if time is None else time
-                kept.append(self.layer_step(i, maps[i][1:], first, before, time, counts))
+                below = kept[-1].after if kept else below
+                first, *others = products[i]
+                z = below + matmul(before, of_states) if hoisted and i == 0 else first(concatenate([below, before], -1))
+                kept.append(self.layer_step(i, others, z, before, self.times if time is None else time, counts))
             after = tuple(one.after for one in kept)
             return after, kept if keep else (after[-1] if self.every else None)
 
         def chunk(states: tuple[Tensor, ...], xs: Tree) -> tuple[tuple[Tensor, ...], Tree]:
             inputs, *others = xs
-            return scan(step, states, (matmul(inputs, of_inputs) + bias, *others))
+            return scan(step, states, (matmul(inputs, of_inputs) + bias if hoisted else inputs, *others))
 
         return over_chunks(chunk, self.initial, (self.inputs, *self.xs))
 
+    def products(self, i: int, maps: list[tuple[Tensor, Tensor]]) -> list[Callable[[Tensor], Any]]:
+        """The maps of a layer as functions; the last may give several tensors, see `linear_heads`."""
+        *hidden, heads = maps
+        whole = self.mode == "pure" or self.joined[i]
+        last = linear(*heads) if whole else linear_heads(*heads, self.initial[i].shape[-1])
+        return [*(linear(*one) for one in hidden), last]
+
     def layer_step(
-        self, i: int, maps: list[tuple[Tensor, Tensor]], z: Tensor, before: Tensor, time: Tensor, counts: Tensor | None
+        self, i: int, others: list[Callable[[Tensor], Any]], z: Any, before: Tensor, time: Tensor, counts: Tensor | None
     ) -> Kept:
-        """One step of a layer, from the results of its first map; `maps` are the others."""
+        """One step of a layer, from the results of its first map."""
         hidden = []
-        for kernel, bias in maps:
+        for apply in others:
             y = self.backbone.function(z)
             hidden.append(self.backbone.kept(z, y))
-            z = matmul(y, kernel) + bias
+            z = apply(y)
         new, heads, gate, rate = self.solution(i, z, time)
         after = new if counts is None else where(counts, new, before)
         return Kept(before, hidden, heads, gate, rate, after)
 
-    def solution(self, i: int, heads: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def solution(self, i: int, heads: Any, time: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """The new state; the activated heads, the gate and its rate."""
         if self.mode == "pure":
             A, w_tau = self.layers[i].A, self.layers[i].w_tau
@@ -266,13 +278,15 @@ class CfCRun:
             # Written as f + s (g - f), XLA would compute the three tanh of a neuron in one go again.
             new = f + 0.5 * (g + s * g) if self.mode == "no_gate" else 0.5 * ((f + g) + s * (g - f))
             return new, active[..., : 2 * n], s, None
-        both, gate, rate = heads[..., : 2 * n], heads[..., 2 * n :], None
-        active = self.head.function(both)
+        *parts, gate = heads
+        active, rate = [self.head.function(x) for x in parts], None
         if not self.shared:
             rate = gate[..., :n]
             gate = rate * time + gate[..., n:]
-        f, g, s = active[..., :n], active[..., n:], sigmoid(gate)
-        return (f + s * g if self.mode == "no_gate" else f + s * (g - f)), self.head.kept(both, active), s, rate
+        f, g = active if len(active) > 1 else (active[0][..., :n], active[0][..., n:])
+        s, kept = sigmoid(gate), [self.head.kept(x, y) for x, y in zip(parts, active, strict=True)]
+        together = kept[0] if len(kept) == 1 else concatenate(kept, -1)
+        return (f + s * g if self.mode == "no_gate" else f + s * (g - f)), together, s, rate
 
     # -- backward
 
@@ -411,10 +425,34 @@ def product(x: Tensor, d: Tensor) -> Tensor:
     return matmul(transpose(reshape(x, (-1, x.shape[-1]))), reshape(d, (-1, d.shape[-1])))
 
 
-def driven(first: tuple[Tensor, Tensor], below: Tensor, before: Tensor) -> Tensor:
-    """The first map of a layer that another one drives."""
-    kernel, bias = first
-    return matmul(concatenate([below, before], -1), kernel) + bias
+def linear(kernel: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    """The map z kernel + bias."""
+    return lambda z: matmul(z, kernel) + bias
+
+
+@composite
+def linear_heads(kernel: Tensor, bias: Tensor, units: int) -> Callable[[Tensor], list[Tensor]]:
+    """The map that gives the heads f, g and those of the gate: of these f and g together, and the gate.
+
+    A backend may have another one, that gives f, g and the gate.
+    """
+    whole = linear(kernel, bias)
+
+    def heads(z: Tensor) -> list[Tensor]:
+        x = whole(z)
+        return [x[..., : 2 * units], x[..., 2 * units :]]
+
+    return heads
+
+
+def separate_heads(kernel: Tensor, bias: Tensor, units: int) -> Callable[[Tensor], list[Tensor]]:
+    """`linear_heads` as three products.
+
+    XLA in TensorFlow does them at the same time on several cores, which takes 0.7 of the time of 144, 96 and 16 units.
+    In jax they take as long as one.
+    """
+    maps = [linear(*pair) for pair in zip(*(split(x, [units, 2 * units], -1) for x in (kernel, bias)), strict=True)]
+    return lambda z: [apply(z) for apply in maps]
 
 
 def started(h: Tensor, fresh: Tensor | None) -> Tensor:

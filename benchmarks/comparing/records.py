@@ -39,7 +39,7 @@ class Record:
     `ratio` says how many times faster than the peer ours is (per step, where the lengths differ): the median of those
     of turns that followed each other, with their quartiles `ratio_low` and `ratio_high`; `memory_ratio` how many times
     less memory it takes. `limit_ms` is the time of the case's products and sigmoids alone, `fraction` what of it is
-    reached, again turn by turn. All of it is of the same `machine`.
+    reached, again turn by turn. All times are of the same `machine`.
     """
 
     cell: str

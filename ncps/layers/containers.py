@@ -48,7 +48,9 @@ class List(Layer):
         if isinstance(index, str):  # mlx modules are dictionaries
             return getattr(self, index)
         if isinstance(index, int):
-            return getattr(self, str(range(self.length)[index]))
+            if not -self.length <= index < self.length:
+                raise IndexError(f"Expected an index of {self.length} layers, from 0. Received: {index}. Take another.")
+            return getattr(self, str(index % self.length))
         return list(self)[index]
 
     def __bool__(self) -> bool:

@@ -308,6 +308,27 @@ def test_tensorflow_function(name):
     assert len(traces) == 1
 
 
+@pytest.mark.parametrize("layer", [lambda: LTC(AutoNCP(64, 8)), lambda: CfC(AutoNCP(160, 8)), lambda: CfC(64)])
+@pytest.mark.parametrize(("batch", "times"), [(1, None), (2, None), (2, TIMES[:2])])
+def test_tensorflow_function_with_xla(layer, batch, times):
+    needs("tensorflow")
+    import tensorflow as tf
+
+    def loss_and_gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(model(x, timespans=times) ** 2)
+        return loss, tape.gradient(loss, [x, *model.trainable_variables])
+
+    with backend_scope("tensorflow"):
+        ncps.set_seed(3)
+        model, x = layer(), tf.constant(X[:batch])
+        model(x)
+        plain, compiled = (tf.function(loss_and_gradients, jit_compile=jit, autograph=False)(x) for jit in (None, True))
+    for expected, found in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled), strict=True):
+        assert np.abs(found - expected).max() <= 1e-5 * max(np.abs(expected).max(), 1e-3)
+
+
 # ---- keras
 
 
@@ -440,27 +461,6 @@ def compiled(layer):
         function = tf.function(lambda x: layer(x, training=True))
         return lambda: function(tf.constant(ONES))
     return lambda: layer(ONES, training=True)
-
-
-@pytest.mark.parametrize("layer", [lambda: LTC(AutoNCP(64, 8)), lambda: CfC(AutoNCP(160, 8)), lambda: CfC(64)])
-@pytest.mark.parametrize(("batch", "times"), [(1, None), (2, None), (2, TIMES[:2])])
-def test_tensorflow_function_with_xla(layer, batch, times):
-    needs("tensorflow")
-    import tensorflow as tf
-
-    def loss_and_gradients(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            loss = tf.reduce_sum(model(x, timespans=times) ** 2)
-        return loss, tape.gradient(loss, [x, *model.trainable_variables])
-
-    with backend_scope("tensorflow"):
-        ncps.set_seed(3)
-        model, x = layer(), tf.constant(X[:batch])
-        model(x)
-        plain, compiled = (tf.function(loss_and_gradients, jit_compile=jit, autograph=False)(x) for jit in (None, True))
-    for expected, found in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled), strict=True):
-        assert np.abs(found - expected).max() <= 1e-5 * max(np.abs(expected).max(), 1e-3)
 
 
 @pytest.mark.parametrize(

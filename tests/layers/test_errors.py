@@ -545,3 +545,15 @@ def test_no_activation_of_a_backbone_is_none():
         assert np.abs(linear(x) - usual(x)).max() > 1e-3
         with pytest.raises(ValueError, match="backbone_activation with a wiring"):
             CfC(AutoNCP(8, 2), backbone_activation="tanh")
+
+
+def test_layers_of_a_list_are_found_by_index():
+    with backend_scope("numpy"):
+        layers = List([CTRNN(2), CTRNN(3)])
+        first, last = layers
+        assert layers[0] is layers[-2] is first
+        assert layers[1] is layers[-1] is last
+        assert layers[::-1] == [last, first]
+        for index in (2, -3):
+            with pytest.raises(IndexError, match=f"2 layers, from 0. Received: {index}"):
+                layers[index]

@@ -329,6 +329,31 @@ def test_tensorflow_function_with_xla(layer, batch, times):
         assert np.abs(found - expected).max() <= 1e-5 * max(np.abs(expected).max(), 1e-3)
 
 
+@pytest.mark.parametrize("name", ["ltc", "cfc"])
+def test_long_sequences_with_xla(name):
+    """They copy neither all that comes in nor all that goes out."""
+    needs("tensorflow")
+    import tensorflow as tf
+
+    layer, steps, rng = made(name, "tensorflow"), 263, np.random.default_rng(1)
+    x, times = (tf.constant(rng.uniform(0, 1, (2, steps, *last)), tf.float32) for last in ((3,), ()))
+    mask = tf.constant(rng.uniform(size=(2, steps)) < 0.9)
+
+    def output_and_gradients(x):
+        with tf.GradientTape() as tape:
+            tape.watch([x, times])
+            output = layer(x, timespans=times, mask=mask)
+        return output, tape.gradient(output, [x, times, *layer.trainable_variables])
+
+    plain, compiled = (tf.function(output_and_gradients, jit_compile=jit, autograph=False)(x) for jit in (None, True))
+    for expected, found in zip(tf.nest.flatten(plain), tf.nest.flatten(compiled), strict=True):
+        assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    forward = tf.function(lambda x: layer(x), jit_compile=True, autograph=False)
+    text = forward.experimental_get_compiler_ir(x)(stage="optimized_hlo")
+    assert f"[2,{steps}," in text
+    assert f"[{steps},2," not in text
+
+
 # ---- keras
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.python import xla
 
 from ncps import tree
 from ncps.backends import common
@@ -790,6 +791,102 @@ def looped_scan(f, init, xs, steps, reverse):
     )
     stacked = [array.stack() for array in outputs]
     return tree.unflatten(carry_structure, carry), tree.unflatten(found["y"], stacked)
+
+
+def over_steps(f, carry, xs, reverse=False):
+    def one(carry, xs):
+        carry, ys = f(carry, tree.map(lambda x: x[0], xs))
+        return carry, tree.map(lambda y: y[None], ys)
+
+    if not copies_matter(xs):
+        return COMPOSITES["over_steps"](f, carry, xs, reverse)
+    return over_parts(one, carry, xs, 1, reverse)
+
+
+def over_chunks(f, carry, xs, reverse=False):
+    if not copies_matter(xs):
+        return COMPOSITES["over_chunks"](f, carry, xs, reverse)
+    return over_parts(f, carry, xs, COMPOSITES["chunk_steps"](length_of(xs)), reverse)
+
+
+def copies_matter(xs):
+    """Whether a sequence is long, and XLA compiles its loop."""
+    known = builtins.all(x.shape.is_fully_defined() for x in tree.flatten(xs)[0])
+    return known and COMPOSITES["chunk_steps"](length_of(xs)) is not None and in_xla()
+
+
+def length_of(xs):
+    return tree.flatten(xs)[0][0].shape[0]
+
+
+def over_parts(f, carry, xs, size, reverse):
+    """`f` for some steps after the others, with the time of the user's tensors second.
+
+    They are transposed before and afterwards: XLA sees that the transposes cancel one another, and copies a part at a
+    time. Otherwise it would copy all that comes in, and all that goes out.
+    """
+    (leaves, structure), axes = tree.flatten(xs), time_axes(xs)
+    wholes = [swapaxes(x, 0, axis) for x, axis in zip(leaves, axes, strict=True)]
+    carry, carry_structure = tree.flatten(carry)
+    steps, found = length_of(xs), {}
+
+    def part(start, length, carry):
+        own = [swapaxes(part_of(x, start, length, axis), 0, axis) for x, axis in zip(wholes, axes, strict=True)]
+        carry, ys = f(tree.unflatten(carry_structure, carry), tree.unflatten(structure, own))
+        found["axes"] = time_axes(ys)
+        ys, found["structure"] = tree.flatten(ys)
+        return tree.flatten(carry)[0], [swapaxes(y, 0, axis) for y, axis in zip(ys, found["axes"], strict=True)]
+
+    def written(start, length, carry, ys):
+        carry, parts = part(start, length, carry)
+        return carry, [updated(y, part, start, axis) for y, part, axis in zip(ys, parts, found["axes"], strict=True)]
+
+    _, parts = outlined(lambda *carry: part(0, size, carry), carry)[0].structured_outputs
+    shapes = [sized(y, steps, axis) for y, axis in zip(parts, found["axes"], strict=True)]
+    state = carry, [tf.zeros(shape, y.dtype) for shape, y in zip(shapes, parts, strict=True)]
+    count, rest = divmod(steps, size)
+    late = functools.partial(written, count * size, rest) if rest else lambda *state: state
+    state = late(*state) if reverse else state
+    _, *state = tf.while_loop(
+        lambda i, *_: i < count,
+        lambda i, *state: (i + 1, *written((count - 1 - i if reverse else i) * size, size, *state)),
+        (tf.constant(0), *state),
+        maximum_iterations=count,
+    )
+    carry, ys = state if reverse else late(*state)
+    ys = [swapaxes(y, 0, axis) for y, axis in zip(ys, found["axes"], strict=True)]
+    return tree.unflatten(carry_structure, carry), tree.unflatten(found["structure"], ys)
+
+
+def time_axes(pair):
+    """Where the time of the tensors of a pair is, of those of the user and of the others."""
+    return [axis for axis, part in zip((1, 0), pair, strict=True) for _ in tree.flatten(part)[0]]
+
+
+def sized(x, length, axis):
+    """The shape of x with another length of an axis."""
+    return [length if i == axis else n for i, n in enumerate(x.shape)]
+
+
+def part_of(x, start, length, axis):
+    return tf.slice(x, at(start, axis, x), sized(x, length, axis))
+
+
+def updated(x, part, start, axis):
+    @tf.custom_gradient  # XLA's own has none
+    def call(x, part, start):
+        def gradient(upstream):
+            d_part = part_of(upstream, start, part.shape[axis], axis)
+            return updated(upstream, tf.zeros_like(part), start, axis), d_part, None
+
+        return xla.dynamic_update_slice(x, part, at(start, axis, x)), gradient
+
+    return call(x, part, start)
+
+
+def at(start, axis, x):
+    """Indices of the first element of a part of x."""
+    return [start if i == axis else 0 for i in range(x.shape.rank)]
 
 
 def associative_scan(f, elems, reverse=False, axis=0):

@@ -406,9 +406,9 @@ class Bags:
     """Segments as bags of rows for `torch.embedding_bag`, with several copies of the segments one after the other."""
 
     def __init__(self, ids, count, copies):
-        copy, rows = torch.arange(copies)[:, None], torch.arange(len(ids))
-        own = torch.argsort(ids, stable=True)
-        begins = torch.searchsorted(ids[own], torch.arange(count, dtype=ids.dtype))
+        copy, rows, segments = (torch.arange(n, device=ids.device) for n in (copies, len(ids), count))
+        copy, own = copy[:, None], torch.argsort(ids, stable=True)
+        begins = torch.searchsorted(ids[own], segments)
         self.rows, self.begins = own.repeat(copies), (begins + len(ids) * copy).reshape(-1)
         self.order = (own + len(ids) * copy).reshape(-1)  # of the rows of all copies
         # The other way round, each row has a bag with the copies of its segment.
@@ -424,9 +424,10 @@ def bags(ids, count, copies=1):
 
 
 def sums_as_bags(data, ids):
-    # Sums of embeddings take a quarter of the time of index_add on a CPU; their own gradients would not.
+    # Sums of embeddings take a quarter of the time of index_add on a CPU; their own gradients would not. On CUDA a run
+    # waits for the launches of kernels, and they take one; and they add in the same order every time, as it does not.
     return (
-        data.device.type == "cpu"
+        data.device.type in ("cpu", "cuda")
         and data.dtype in (torch.float32, torch.float64)
         and data.ndim == 2
         and type(ids) is torch.Tensor

@@ -152,12 +152,12 @@ def cfc_functions(
         return CfCRun(args, mode, ACTIVATIONS[backbone_activation], ACTIVATIONS[head_activation], every)
 
     def function(*args: Any) -> tuple[Tensor, tuple[Tensor, ...]]:
-        final, emitted = begun(args).forward(keep=False)
-        return emitted if every else copy(final[-1]), final  # a user may change outputs in place
+        outputs, final, _ = begun(args).forward(keep=False)
+        return outputs, final
 
     def forward(*args: Any) -> tuple[tuple[Tensor, tuple[Tensor, ...]], Tree]:
-        final, kept = begun(args).forward(keep=True)
-        return (kept[-1].after if every else copy(final[-1]), final), (args, kept)
+        outputs, final, kept = begun(args).forward(keep=True)
+        return (outputs, final), (args, kept)
 
     def backward(kept: Tree, upstream: tuple[Tensor, tuple[Tensor, ...]]) -> Tree:
         args, kept = kept
@@ -174,7 +174,7 @@ class Kept(NamedTuple):
     heads: Tensor  # of f and g side by side, as their activation keeps it; f in the mode pure
     gate: Any  # s, or 2 s - 1 of joined heads; None in the mode pure
     rate: Any  # a; None unless the elapsed times differ
-    after: Tensor
+    after: Tensor | None  # the state; None of the last layer, as it is the output
 
 
 class Slopes(NamedTuple):
@@ -220,8 +220,8 @@ class CfCRun:
 
     # -- forward
 
-    def forward(self, keep: bool) -> tuple[tuple[Tensor, ...], Any]:
-        """The last states, and of every step the outputs, or what the backward pass needs."""
+    def forward(self, keep: bool) -> tuple[Tensor, tuple[Tensor, ...], list[Kept] | None]:
+        """Outputs, the last states, and what the backward pass needs of every step."""
         maps = [self.folded(i, halved) for i, halved in enumerate(self.joined)]
         products = [self.products(i, one) for i, one in enumerate(maps)]
         hoisted = len(maps[0]) > 1
@@ -238,13 +238,15 @@ class CfCRun:
                 z = below + matmul(before, of_states) if hoisted and i == 0 else first(concatenate([below, before], -1))
                 kept.append(self.layer_step(i, others, z, before, self.times if time is None else time, counts))
             after = tuple(one.after for one in kept)
-            return after, kept if keep else (after[-1] if self.every else None)
+            kept[-1] = kept[-1]._replace(after=None)
+            return after, (after[-1] if self.every else None, kept if keep else None)
 
         def chunk(states: tuple[Tensor, ...], xs: Tree) -> tuple[tuple[Tensor, ...], Tree]:
-            inputs, *others = xs
+            (inputs, *others), _ = xs
             return scan(step, states, (matmul(inputs, of_inputs) + bias if hoisted else inputs, *others))
 
-        return over_chunks(chunk, self.initial, (self.inputs, *self.xs))
+        final, (outputs, kept) = over_chunks(chunk, self.initial, ((self.inputs, *self.xs), None))
+        return outputs if self.every else copy(final[-1]), final, kept  # a user may change outputs in place
 
     def products(self, i: int, maps: list[tuple[Tensor, Tensor]]) -> list[Callable[[Tensor], Any]]:
         """The maps of a layer as functions; the last may give several tensors, see `linear_heads`."""
@@ -311,7 +313,7 @@ class CfCRun:
             return tuple(d_befores), results
 
         def chunk(carry: Tree, xs: Tree) -> tuple[Tree, Tree]:
-            (d_states, totals), (inputs, d_outputs, kept, *others) = carry, xs
+            (d_states, totals), ((inputs, d_outputs, *others), kept) = carry, xs
             times = self.times if self.shared else others[0]
             kept = [self.separate(i, one) for i, one in enumerate(kept)]
             slopes = [self.slopes(i, one, times) for i, one in enumerate(kept)]
@@ -323,13 +325,15 @@ class CfCRun:
             ]
             rest, d_times = self.outside_maps(kept, results, times)
             d_inputs = matmul(results[0][1][0], of_inputs)
-            return (d_states, tree.map(lambda a, b: a + b, totals, (products, rest))), (d_inputs, d_times)
+            totals = tree.map(lambda a, b: a + b, totals, (products, rest))
+            return (d_states, totals), ((d_inputs, d_times), None)
 
         if not self.every:
             d_final, d_outputs = (*d_final[:-1], d_final[-1] + d_outputs), None
         totals = tree.map(zeros_like, (all_maps, [(layer.w_tau, layer.A) for layer in self.layers]))
-        xs = self.inputs, d_outputs, kept, *self.xs
-        (d_initial, (d_maps, rest)), (d_inputs, d_times) = over_chunks(chunk, (d_final, totals), xs, reverse=True)
+        xs = (self.inputs, d_outputs, *self.xs), kept
+        (d_initial, (d_maps, rest)), (found, _) = over_chunks(chunk, (d_final, totals), xs, reverse=True)
+        d_inputs, d_times = found
         unfolded = [self.unfolded(i, maps) for i, maps in enumerate(d_maps)]
         d_layers = tuple(CfCLayer(maps, *others) for (maps, _), others in zip(unfolded, rest, strict=True))
         return d_inputs, d_initial, self.d_times(d_times, [d for _, d in unfolded]), None, None, d_layers

@@ -1,4 +1,8 @@
-"""Long sequences in chunks: what is computed for many steps at once then takes memory for a few of them."""
+"""Loops over sequences: over the steps, or over chunks, so that what is computed for many steps takes memory for few.
+
+What goes in and what comes out are pairs of trees of tensors, time first: (T, B, ...) from or for the user, who has the
+samples first, and others, which stay between a run and its backward pass.
+"""
 
 from __future__ import annotations
 
@@ -24,17 +28,24 @@ def chunk_steps(steps: Any) -> int | None:
     return next((n for n in range(CHUNK, CHUNK // 2, -1) if steps % n == 0), CHUNK)
 
 
+@composite
+def over_steps(f: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree, reverse: bool = False) -> Any:
+    """`scan`, where `xs` and the outputs are pairs."""
+    return scan(f, carry, xs, reverse=reverse)
+
+
+@composite
 def over_chunks(f: Callable[[Tree, Tree], tuple[Tree, Tree]], carry: Tree, xs: Tree, reverse: bool = False) -> Any:
     """``carry, ys = f(carry, xs)`` for one chunk of steps after the other.
 
     Args:
         f: a function of the carry and a chunk of `xs`; its outputs have the chunk's number of steps first.
         carry: the first carry.
-        xs: tree of tensors, time first.
+        xs: pair of trees of tensors, time first.
         reverse: from the last chunk to the first.
 
     Returns:
-        The last carry, and the outputs of all steps in the order of `xs`.
+        The last carry, and the outputs of all steps, a pair, in the order of `xs`.
     """
     steps = tree.flatten(xs)[0][0].shape[0]
     size = chunk_steps(steps)

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from ncps import tree
 from ncps.ops.activations import sigmoid
 from ncps.ops.comparison import where
-from ncps.ops.control import custom_gradient, scan
+from ncps.ops.control import custom_gradient
 from ncps.ops.creation import Tensor, convert_to_tensor, copy, ones_like, zeros_like
 from ncps.ops.dispatch import composite
 from ncps.ops.reductions import sum
+from ncps.ops.sequences.chunks import over_steps
 from ncps.ops.sequences.synapses import product_of_equals, sigmoid_gradient, sparse_matrices, spread
 from ncps.ops.shapes import concatenate, pad, split, stack, swapaxes, transpose, unstack
 
@@ -220,16 +221,15 @@ class LTCRun:
         """Outputs, the last potentials, and the steps' potentials and conductances (N, B) for the backward pass."""
 
         def step(v: Tensor, x: Tree) -> tuple[Tensor, Tree]:
-            inputs, time, counts, fresh = x
+            (inputs, time, counts, fresh), _ = x
             before = started(v, fresh)
             after, steps = self.unfolded(before, self.drive(inputs), self.solver_time(time, counts))
             v = after if counts is None else where(transpose(counts), after, before)
-            motors = v[: self.motors] if self.every else None
-            return v, (motors, steps) if keep else motors
+            motors = transpose(v[: self.motors]) if self.every else None
+            return v, (motors, steps if keep else None)
 
-        v, kept = scan(step, self.initial, self.xs)
-        motors, kept = kept if keep else (kept, None)
-        motors = swapaxes(motors if self.every else copy(v[: self.motors]), -1, -2)  # no view of the last potentials
+        v, (motors, kept) = over_steps(step, self.initial, (self.xs, None))
+        motors = motors if self.every else copy(transpose(v[: self.motors]))  # no view of the last potentials
         return mapping(self.weights.output_w, self.weights.output_b, motors), transpose(v), (motors, kept)
 
     def unfolded(self, v: Tensor, drive: Tensor, delta: Tensor | None) -> tuple[Tensor, list[Any]]:
@@ -272,7 +272,7 @@ class LTCRun:
         d_motors, *d_output = mapping_backward(weights.output_w, weights.output_b, motors, d_outputs)
 
         def step(carry: Tree, x: Tree) -> tuple[Tree, Tree]:
-            (d_v, totals), (d_motors, steps, (inputs, time, counts, fresh)) = carry, x
+            (d_v, totals), ((d_motors, (inputs, time, counts, fresh)), steps) = carry, x
             d_v = d_v if d_motors is None else d_v + self.of_motors(d_motors)
             d_after = d_v if counts is None else where(transpose(counts), d_v, zeros_like(d_v))
             delta = self.solver_time(time, counts)
@@ -285,8 +285,8 @@ class LTCRun:
         d_v = copy(transpose(d_final) if self.every else transpose(d_final) + self.of_motors(d_motors))
         d_mapping = [zeros_like(w) for w in (weights.input_w, weights.input_b) if w is not None]
         totals = [zeros_like(self.cm), self.inner.zeros, zeros_like(self.leak), self.sensory.zeros, d_mapping]
-        xs = d_motors if self.every else None, steps, self.xs
-        (d_v, totals), (d_inputs, d_delta) = scan(step, (d_v, totals), xs, reverse=True)
+        xs = (d_motors if self.every else None, self.xs), steps
+        (d_v, totals), (d_inputs, d_delta) = over_steps(step, (d_v, totals), xs, reverse=True)
         d_weights, d_shared = self.d_weights(*totals, *d_output)
         return d_inputs, transpose(d_v), self.d_times(d_delta, d_shared), None, None, d_weights, None
 

@@ -74,11 +74,12 @@ class Session:
     def memory(self, case: dict[str, Any], mode: str, way: str) -> dict[str, float]:
         """The peak of memory of one run in MB, above what the process had after a tiny network of the same kind."""
         who, what, framework = self.side, Case(**case), self.load()
+        # They belong to the user, and are there before. TensorFlow lets go of the arrays at the next conversion.
+        data = tensors(framework, who, what, mode)
         small = ways(framework, who, what.tiny, mode)[way]
         with all_loaded(who):
             for _ in range(2):
                 small()
-        data = tensors(framework, who, what, mode)  # belong to the user, and are there before
         meter = Meter(framework.release, framework.device_peak if on_gpu(who) else None)
         call = ways_to_run(framework, make(who, what), mode, data)[way]
         call()  # compiles

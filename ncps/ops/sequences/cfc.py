@@ -16,7 +16,7 @@ from ncps.ops.creation import Tensor, cast, convert_to_tensor, copy, ones_like, 
 from ncps.ops.dispatch import composite
 from ncps.ops.linalg import matmul
 from ncps.ops.reductions import sum
-from ncps.ops.sequences.chunks import over_chunks
+from ncps.ops.sequences.chunks import over_chunks, over_steps
 from ncps.ops.shapes import concatenate, reshape, split, stack, transpose
 
 Tree = Any
@@ -229,7 +229,7 @@ class CfCRun:
         of_inputs, of_states = kernel[: self.features], kernel[self.features :]
 
         def step(states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
-            below, time, counts, fresh = x
+            (below, time, counts, fresh), _ = x
             kept: list[Kept] = []
             for i, state in enumerate(states):
                 before = started(state, fresh)
@@ -243,9 +243,10 @@ class CfCRun:
 
         def chunk(states: tuple[Tensor, ...], xs: Tree) -> tuple[tuple[Tensor, ...], Tree]:
             (inputs, *others), _ = xs
-            return scan(step, states, (matmul(inputs, of_inputs) + bias if hoisted else inputs, *others))
+            return scan(step, states, ((matmul(inputs, of_inputs) + bias, *others), None))
 
-        final, (outputs, kept) = over_chunks(chunk, self.initial, ((self.inputs, *self.xs), None))
+        run = functools.partial(over_chunks, chunk) if hoisted else functools.partial(over_steps, step)
+        final, (outputs, kept) = run(self.initial, ((self.inputs, *self.xs), None))
         return outputs if self.every else copy(final[-1]), final, kept  # a user may change outputs in place
 
     def products(self, i: int, maps: list[tuple[Tensor, Tensor]]) -> list[Callable[[Tensor], Any]]:

@@ -734,3 +734,22 @@ def test_unequal_sections_are_refused(backend):
 def test_numpy_has_no_gradients():
     with ncps.backend_scope("numpy"), pytest.raises(ncps.errors.UnsupportedOperationError, match="torch, jax"):
         ops.value_and_grad(ops.sum)(np.ones(2))
+
+
+@pytest.mark.parametrize("compiled", [None, True])
+def test_a_block_goes_to_a_place_that_only_a_run_of_tensorflow_knows(compiled):
+    tf = pytest.importorskip("tensorflow")
+
+    @tf.function(jit_compile=compiled, autograph=False)
+    def updated_at(row, inputs, updates):
+        with ncps.backend_scope("tensorflow"), tf.GradientTape() as tape:
+            tape.watch([inputs, updates])
+            result = ops.slice_update(inputs, (row, 1), updates)
+            total = tf.reduce_sum(result**2)
+        return result, *tape.gradient(total, [inputs, updates])
+
+    inputs, updates = np.float32([[1, 2, 3], [4, 5, 6]]), np.float32([[7, 8]])
+    result, d_inputs, d_updates = updated_at(tf.constant(1), inputs, updates)
+    np.testing.assert_array_equal(result, [[1, 2, 3], [4, 7, 8]])
+    np.testing.assert_array_equal(d_inputs, [[2, 4, 6], [8, 0, 0]])
+    np.testing.assert_array_equal(d_updates, [[14, 16]])

@@ -522,9 +522,20 @@ def slice_update(inputs, start_indices, updates):
     updates, start = tf.cast(tensor(updates), inputs.dtype), dims(start_indices)
     if inputs.shape.rank == 0:
         return updates
+    if in_xla() and tf.get_static_value(start) is None:
+        return update_at_run_time(inputs, updates, start)
     return tf.raw_ops.TensorStridedSliceUpdate(
         input=inputs, begin=start, end=start + tf.shape(updates), strides=tf.ones_like(start), value=updates
     )
+
+
+@tf.custom_gradient  # XLA's own update has none, and it compiles no other at a place that only a run knows
+def update_at_run_time(inputs, updates, start):
+    def gradient(upstream):
+        d_inputs = update_at_run_time(upstream, tf.zeros_like(updates), start)
+        return d_inputs, tf.slice(upstream, start, updates.shape), None
+
+    return xla.dynamic_update_slice(inputs, updates, start), gradient
 
 
 def sort(x, axis=-1):
@@ -798,25 +809,22 @@ def over_steps(f, carry, xs, reverse=False):
         carry, ys = f(carry, tree.map(lambda x: x[0], xs))
         return carry, tree.map(lambda y: y[None], ys)
 
-    if not copies_matter(xs):
+    if chunk_where_copied(xs) is None:
         return COMPOSITES["over_steps"](f, carry, xs, reverse)
     return over_parts(one, carry, xs, 1, reverse)
 
 
 def over_chunks(f, carry, xs, reverse=False):
-    if not copies_matter(xs):
+    size = chunk_where_copied(xs)
+    if size is None:
         return COMPOSITES["over_chunks"](f, carry, xs, reverse)
-    return over_parts(f, carry, xs, COMPOSITES["chunk_steps"](length_of(xs)), reverse)
+    return over_parts(f, carry, xs, size, reverse)
 
 
-def copies_matter(xs):
-    """Whether a sequence is long, and XLA compiles its loop."""
+def chunk_where_copied(xs):
+    """Steps of a chunk of a sequence that XLA would copy as a whole, and that is long; else None."""
     known = builtins.all(x.shape.is_fully_defined() for x in tree.flatten(xs)[0])
-    return known and COMPOSITES["chunk_steps"](length_of(xs)) is not None and in_xla()
-
-
-def length_of(xs):
-    return tree.flatten(xs)[0][0].shape[0]
+    return COMPOSITES["chunk_steps"](steps_of(xs, None)) if known and in_xla() else None
 
 
 def over_parts(f, carry, xs, size, reverse):
@@ -828,10 +836,11 @@ def over_parts(f, carry, xs, size, reverse):
     (leaves, structure), axes = tree.flatten(xs), time_axes(xs)
     wholes = [swapaxes(x, 0, axis) for x, axis in zip(leaves, axes, strict=True)]
     carry, carry_structure = tree.flatten(carry)
-    steps, found = length_of(xs), {}
+    steps, found = steps_of(xs, None), {}
 
     def part(start, length, carry):
-        own = [swapaxes(part_of(x, start, length, axis), 0, axis) for x, axis in zip(wholes, axes, strict=True)]
+        parts = [slice(x, at(start, axis, x), sized(x, length, axis)) for x, axis in zip(wholes, axes, strict=True)]
+        own = [swapaxes(x, 0, axis) for x, axis in zip(parts, axes, strict=True)]
         carry, ys = f(tree.unflatten(carry_structure, carry), tree.unflatten(structure, own))
         found["axes"] = time_axes(ys)
         ys, found["structure"] = tree.flatten(ys)
@@ -839,7 +848,8 @@ def over_parts(f, carry, xs, size, reverse):
 
     def written(start, length, carry, ys):
         carry, parts = part(start, length, carry)
-        return carry, [updated(y, part, start, axis) for y, part, axis in zip(ys, parts, found["axes"], strict=True)]
+        places = [at(start, axis, y) for y, axis in zip(ys, found["axes"], strict=True)]
+        return carry, list(map(slice_update, ys, places, parts))
 
     _, parts = outlined(lambda *carry: part(0, size, carry), carry)[0].structured_outputs
     shapes = [sized(y, steps, axis) for y, axis in zip(parts, found["axes"], strict=True)]
@@ -866,22 +876,6 @@ def time_axes(pair):
 def sized(x, length, axis):
     """The shape of x with another length of an axis."""
     return [length if i == axis else n for i, n in enumerate(x.shape)]
-
-
-def part_of(x, start, length, axis):
-    return tf.slice(x, at(start, axis, x), sized(x, length, axis))
-
-
-def updated(x, part, start, axis):
-    @tf.custom_gradient  # XLA's own has none
-    def call(x, part, start):
-        def gradient(upstream):
-            d_part = part_of(upstream, start, part.shape[axis], axis)
-            return updated(upstream, tf.zeros_like(part), start, axis), d_part, None
-
-        return xla.dynamic_update_slice(x, part, at(start, axis, x)), gradient
-
-    return call(x, part, start)
 
 
 def at(start, axis, x):

@@ -425,7 +425,7 @@ def bags(ids, count, copies=1):
 
 def sums_as_bags(data, ids):
     # Sums of embeddings take a quarter of the time of index_add on a CPU; their own gradients would not. On CUDA a run
-    # waits for the launches of kernels, and they take one; and they add in the same order every time, as it does not.
+    # waits for the launches of kernels, and they take one; and unlike index_add they add in the same order every time.
     return (
         data.device.type in ("cpu", "cuda")
         and data.dtype in (torch.float32, torch.float64)

@@ -333,8 +333,8 @@ class CfCRun:
             d_final, d_outputs = (*d_final[:-1], d_final[-1] + d_outputs), None
         totals = tree.map(zeros_like, (all_maps, [(layer.w_tau, layer.A) for layer in self.layers]))
         xs = (self.inputs, d_outputs, *self.xs), kept
-        (d_initial, (d_maps, rest)), (found, _) = over_chunks(chunk, (d_final, totals), xs, reverse=True)
-        d_inputs, d_times = found
+        carry, ((d_inputs, d_times), _) = over_chunks(chunk, (d_final, totals), xs, reverse=True)
+        d_initial, (d_maps, rest) = carry
         unfolded = [self.unfolded(i, maps) for i, maps in enumerate(d_maps)]
         d_layers = tuple(CfCLayer(maps, *others) for (maps, _), others in zip(unfolded, rest, strict=True))
         return d_inputs, d_initial, self.d_times(d_times, [d for _, d in unfolded]), None, None, d_layers

@@ -164,9 +164,9 @@ class CfCCell(HoistingCell):
 
     def layer_of_sequence(self) -> ops.CfCLayer:
         """The weights as the op for whole sequences wants them."""
-        kernel = self.masked_kernel() if self.masked else self.heads_kernel
-        maps = *[(layer.kernel, layer.bias) for layer in self.backbone], (kernel, self.heads_bias)
-        return ops.CfCLayer(maps, self.w_tau, self.A) if self.mode == "pure" else ops.CfCLayer(maps)
+        maps = *[(layer.kernel, layer.bias) for layer in self.backbone], (self.heads_kernel, self.heads_bias)
+        mask = self._mask if self.masked else None
+        return ops.CfCLayer(maps, self.w_tau, self.A, mask) if self.mode == "pure" else ops.CfCLayer(maps, mask=mask)
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """The first map for inputs and for states, and the other maps."""

@@ -31,7 +31,7 @@ LAYERS = {
     "cfc_exact": lambda: CfC(5, backbone_activation="gelu_exact", return_sequences=True, dtype="float64"),
     "cfc_elu": lambda: CfC(5, head_activation="elu", return_sequences=True, dtype="float64"),
 }
-PREPARED = {"cfc", "cfc_pure", "cfc_gelu"}  # whose parameters torch keeps prepared for single steps
+PREPARED = {"cfc", "cfc_wired", "cfc_pure", "cfc_gelu"}  # whose parameters torch keeps prepared for single steps
 OPTIONS = {
     "plain": {},
     "number": {"timespans": 0.3},
@@ -310,6 +310,27 @@ def test_a_stream_on_torch_sees_what_becomes_of_its_weights(name, samples):
             torch.testing.assert_close(each, expected, rtol=1e-12, atol=1e-14)
         assert before is None or not torch.allclose(before, expected)
         before = expected
+
+
+def op_on_mask(mask):
+    """One step of a layer of 2 inputs and 2 neurons whose every weight that `mask` leaves out is NaN."""
+    kernel = np.where(np.broadcast_to(mask, (4, 8)), RNG.normal(size=(4, 8)), np.nan)
+    layer, state = ncps.ops.CfCLayer(((kernel, np.zeros(8)),), mask=mask), (np.ones((1, 2)),)
+    options = np.float64(0.5), None, None, (layer,), "default", None, "tanh", True
+    return lambda: ncps.ops.cfc_sequence(np.ones((1, 1, 2)), state, *options)[0]
+
+
+@pytest.mark.parametrize("name", ["numpy", "jax", "torch"])
+@pytest.mark.parametrize("shape", [(4, 8), (4, 1), (8,)])
+def test_what_a_mask_leaves_out_is_not_looked_at(name, shape):
+    pytest.importorskip(name)
+    mask = RNG.random(shape) < 0.6
+    with ncps.backend_scope(name):
+        step = op_on_mask(mask)
+        found = [np.asarray(step()) for _ in range(4)]
+    for outputs in found:
+        assert np.isfinite(outputs).all()
+        np.testing.assert_allclose(outputs, found[0], rtol=1e-12)
 
 
 @pytest.fixture

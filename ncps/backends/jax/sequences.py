@@ -21,7 +21,7 @@ from ncps import tree
 from ncps.backend import backend_scope
 from ncps.backends.jax import calls
 from ncps.backends.jax.ops import is_floating, tensors
-from ncps.backends.kernels.sequences import FUNCTIONS, PROGRAMS, TREES, WEIGHTS, threads
+from ncps.backends.kernels.sequences import FUNCTIONS, PROGRAMS, TREES, UNMASKED, WEIGHTS, threads
 from ncps.ops.control import custom_gradient
 from ncps.ops.dispatch import COMPOSITES
 from ncps.ops.sequences.chunks import CHUNK
@@ -319,7 +319,7 @@ def fused(name):
     """The op `name` by kernels where they can, else by its own body."""
 
     def op(*args):
-        args = (*tensors(args[: TREES[name]]), *args[TREES[name] :])
+        args = UNMASKED[name]((*tensors(args[: TREES[name]]), *args[TREES[name] :]))
         program, arrays = PROGRAMS[name].of(args)
         if not (program.exists() and usable(name, args, arrays)):
             return COMPOSITES[name](*args)

@@ -46,6 +46,8 @@ MODES = {"default": 0, "no_gate": 1, "pure": 2}
 DEFAULT, NO_GATE, PURE = MODES.values()
 HEADS = {"default": 4, "no_gate": 4, "pure": 1}
 
+NO_FLAGS = np.empty(0, bool)
+
 CHUNK = 128  # rows of a product of weight gradients; it collects steps until there are as many
 OPERATIONS = 120  # multiplications that take as long as one operation of pool.ranges
 
@@ -274,6 +276,18 @@ def matrix(typing_context, address, rows, columns, like):
 def note_addresses(table, row, first, second):
     """Writes down where two arrays begin, in a fraction of the time that NumPy takes to tell it."""
     table[row, ADDRESS], table[row, SECOND_ADDRESS] = first.ctypes.data, second.ctypes.data
+
+
+@compiled
+def write_unmasked(places, flags, numbers):
+    """Writes kernels with zeros where their masks are false; a row has their three addresses and their size."""
+    for k in range(places.shape[0]):
+        size = places[k, 3]
+        mask, kernel = matrix(places[k, 0], 1, size, flags), matrix(places[k, 1], 1, size, numbers)
+        target = matrix(places[k, 2], 1, size, numbers)
+        for j in range(np.uintp(size)):
+            x = kernel[0, j]
+            target[0, j] = x if mask[0, j] else 0
 
 
 @njit(**INNER)
@@ -761,7 +775,7 @@ def forward(
     batch, steps, features = inputs.shape
     options = mode, backbone_activation, head_activation
     if not keep and is_few(batch, steps):
-        few = FewSteps(layers, features, *options, inputs.dtype)
+        few = FewSteps(layers, [None] * len(layers), features, *options, inputs.dtype)
         return *few(plain(inputs), first, plain(times), plain(valid), plain(resets), sequences), None
     folded = times.size == 1 and mode != "pure"
     plan = plan_for(layers, features, *options, folded, True, inputs.dtype)
@@ -788,12 +802,14 @@ def forward(
 class FewSteps:
     """`forward` for few samples and steps, as in a control loop, where looking at the weights takes most of the time.
 
-    It takes them as they lie, and sees what is written into them later, unless they had to be copied.
+    It takes them as they lie, and sees what is written into them later, unless they had to be copied. Masked kernels
+    are written anew at each call, always to the same place: memory that is new takes longer to get than to fill.
     """
 
     def __init__(
         self,
         layers: Sequence[Layer],
+        masks: Sequence[Array | None],
         features: int,
         mode: str,
         backbone_activation: str | None,
@@ -801,6 +817,8 @@ class FewSteps:
         dtype: np.dtype,
     ) -> None:
         plan = plan_for(layers, features, mode, backbone_activation, head_activation, False, False, dtype)
+        places, self.room, layers = unmasked(layers, masks)
+        self.masked = (places, NO_FLAGS, np.empty(0, dtype)) if len(places) > 0 else None
         table, self.alive = addressed(plan, layers, mode)
         self.rest = np.empty(0, dtype), plan.values, table, len(layers), plan.scales, MODES[mode], 0, 0
         self.dtype = dtype
@@ -809,6 +827,8 @@ class FewSteps:
         self, inputs: Array, first: Sequence[Array], times: Array, valid: Array, resets: Array, sequences: bool
     ) -> tuple[Array, tuple[Array, ...]]:
         batch, steps, _ = inputs.shape
+        if self.masked is not None:
+            write_unmasked(*self.masked)
         states = joined(first)
         outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), self.dtype)
         forward_kernel(inputs, times, valid, resets, states, outputs, *self.rest, batch)
@@ -910,6 +930,19 @@ def addressed(plan: Plan, layers: Sequence[Layer], mode: str) -> tuple[Array, li
             note_addresses(table, row, w_tau, a[0])
             alive.append((w_tau, a))
     return table, alive
+
+
+def unmasked(layers: Sequence[Layer], masks: Sequence[Array | None]) -> tuple[Array, list[Array], list[Layer]]:
+    """What `write_unmasked` reads, the kernels into which it writes, and the layers with these."""
+    places, room, replaced = [], [], []
+    for layer, mask in zip(layers, masks, strict=True):
+        kernel, bias = layer.heads
+        if mask is not None:
+            room.append(np.empty_like(kernel))
+            places.append([*(x.ctypes.data for x in (mask, kernel, room[-1])), kernel.size])
+            layer = layer._replace(heads=(room[-1], bias))
+        replaced.append(layer)
+    return np.array(places, np.int64).reshape(-1, 4), room, replaced
 
 
 def common_time(times: Array, folded: bool) -> np.floating:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ncps.ops.sequences.cfc import cfc_functions
+from ncps.ops.sequences.cfc import cfc_functions, unmasked
 from ncps.ops.sequences.ltc import ltc_functions
 
 Array = Any
@@ -213,7 +213,7 @@ class CfCProgram(NamedTuple):
 
     @classmethod
     def of(cls, args: tuple[Any, ...]) -> tuple[CfCProgram, list[Any]]:
-        """The program for a call of the op, and the tensors that it takes; None where there is none."""
+        """The program for a call of the op, and the tensors that it takes but for masks; None where there is none."""
         inputs, initial, times, valid, resets, layers, mode, backbone, head, every = args
         program = cls(mode, backbone, head, every, tuple(len(layer.maps) for layer in layers))
         weights: list[Any] = []
@@ -241,13 +241,18 @@ class CfCProgram(NamedTuple):
             layers.append(kernel("cfc").Layer(tuple(backbone), heads, () if tau[0] is None else tau))
         return tuple(layers)
 
-    def few_steps(self, features: int, arrays: Arrays) -> Any:
+    def few_steps(self, features: int, masks: Arrays, weights: Arrays) -> Any:
         """`forward` for few samples and steps with these parameters, whatever is written into them later, or None."""
-        given = [x for x in arrays if x is not None]
+        given = [x for x in (*masks, *weights) if x is not None]
         if not (self.exists() and all(x.flags.carray for x in given)):
             return None
+        layers = self.layers(weights)
+        if any(
+            m is not None and (m.dtype, m.shape) != (bool, x.heads[0].shape) for m, x in zip(masks, layers, strict=True)
+        ):
+            return None
         options = self.mode, self.backbone_activation, self.head_activation
-        return kernel("cfc").FewSteps(self.layers(arrays), features, *options, given[0].dtype)
+        return kernel("cfc").FewSteps(layers, masks, features, *options, given[-1].dtype)
 
     def forward(self, arrays: Arrays, keep: bool, threads: int, room: Arrays | None = None) -> Arrays:
         """Outputs (B, T, H) or (B, H), last states, and where it is asked for what `backward` needs.
@@ -319,6 +324,10 @@ class CfCProgram(NamedTuple):
 
 TREES = {"ltc_sequence": 7, "cfc_sequence": 6}  # arguments of the ops, the first ones, that are trees of tensors
 WEIGHTS = 5  # the last of them that has gradients
+UNMASKED: dict[str, Any] = {  # the arguments of a call with the masks of its layers folded into their kernels
+    "ltc_sequence": lambda args: args,
+    "cfc_sequence": lambda args: (*args[:WEIGHTS], unmasked(args[WEIGHTS]), *args[WEIGHTS + 1 :]),
+}
 PROGRAMS: dict[str, Any] = {"ltc_sequence": LTCProgram, "cfc_sequence": CfCProgram}
 FUNCTIONS: dict[str, Any] = {  # the ops' own run, forward and backward, by the arguments of a call
     "ltc_sequence": lambda args: ltc_functions(*args[TREES["ltc_sequence"] :]),

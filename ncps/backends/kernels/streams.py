@@ -14,10 +14,13 @@ class ByIdentity:
 
     Args:
         place: where the elements of a parameter begin, if that may change.
+        takes: whether something can be prepared for such parameters; asked of those that are new.
     """
 
-    def __init__(self, place: Callable[[Any], int] | None = None) -> None:
-        self.place = place
+    def __init__(
+        self, place: Callable[[Any], int] | None = None, takes: Callable[[Sequence[Any]], bool] | None = None
+    ) -> None:
+        self.place, self.takes = place, takes
         self.known: dict[int, tuple[Any, ...]] = {}
 
     def stream(self, options: Any, parameters: Sequence[Any], prepare: Callable[[], Any]) -> Any:
@@ -25,19 +28,21 @@ class ByIdentity:
 
         What it returns has what holds the parameters as `alive`.
         """
-        owner = parameters[-3]  # the last bias: nothing computes it anew, as masks do kernels
-        places = None if self.place is None else [0 if x is None else self.place(x) for x in parameters]
-        given = options, len(parameters), places
-        seen, held, end, stream = self.known.get(id(owner), (None, (), None, None))
-        if seen != given or not all(map(is_still, held, parameters)):
+        owner = parameters[-3]  # the last bias, one that is always there
+        seen, places, held, end, stream = self.known.get(id(owner), (None, None, (), None, None))
+        known = seen == options and len(held) == len(parameters) and all(map(is_still, held, parameters))
+        if not known and self.takes is not None and not self.takes(parameters):
+            return None
+        now = None if self.place is None else [0 if x is None else self.place(x) for x in parameters]
+        if not known or places != now:
             held = [None if x is None else weakref.ref(x) for x in parameters]
-            self.known[id(owner)] = given, held, released(owner, self.known), None
+            self.known[id(owner)] = options, now, held, released(owner, self.known), None
             return None
         if stream is None:
             stream = prepare()
             if stream is not None:
                 stream.alive = None  # those that `held` shows to be there
-            self.known[id(owner)] = seen, held, end, stream
+            self.known[id(owner)] = seen, places, held, end, stream
         return stream
 
 

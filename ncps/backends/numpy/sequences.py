@@ -8,6 +8,7 @@ import numpy as np
 
 from ncps.backends.kernels.pool import is_few
 from ncps.backends.kernels.sequences import (
+    UNMASKED,
     CfCProgram,
     LTCProgram,
     batch_first,
@@ -66,41 +67,29 @@ def ltc_stream(args):
 
 
 BY_IDENTITY = ByIdentity()
-SMALL = 50_000  # elements of parameters whose bytes are compared sooner than a call is laid out
 
 
-def cfc_stream(program, features, parameters):
-    """What the kernels prepare for these parameters, by identity or, where masks make new ones, by value."""
-    prepare = functools.partial(few_steps, program, features, parameters)
-    stream = BY_IDENTITY.stream((program, features), parameters, prepare)
-    if stream is None and sum(x.size for x in parameters if x is not None) <= SMALL:
-        # Of copies: arrays of these values may be written into while others of the same values come.
-        prepare = functools.partial(prepare, copy=True)
-        stream = BY_VALUE.stream(parameters[-3], parameters, (program, features), prepare)
-    return stream
-
-
-def few_steps(program, features, parameters, copy=False):
+def few_steps(program, features, masks, weights):
     """What the kernels prepare for these parameters; None where they do not take them."""
-    if not usable(parameters):
-        return None
-    parameters = [None if x is None else x.copy() for x in parameters] if copy else parameters
-    return program.few_steps(features, parameters)
+    return program.few_steps(features, masks, weights) if usable([*masks, *weights]) else None
 
 
 def cfc_sequence(*args):
-    inputs, initial, times, valid, resets, *_ = args
-    program, arrays = CfCProgram.of(args)
+    inputs, initial, times, valid, resets, layers, *_ = args
     steps, batch, features = inputs.shape
     if is_few(batch, steps):
+        program, arrays = CfCProgram.of(args)
         if batch * steps > 1:  # a single step comes from a layer, and takes less time than to look
             check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
-        stream = cfc_stream(program, features, arrays[4 + len(initial) :])
+        masks, weights = [layer.mask for layer in layers], arrays[4 + len(initial) :]
+        prepare = functools.partial(few_steps, program, features, masks, weights)
+        stream = BY_IDENTITY.stream((program, features), [*masks, *weights], prepare)
         if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
             given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, program.every)
             return program.outcome([outputs, *final])
-    return by_kernels("cfc_sequence", program, arrays, args)
+    args = UNMASKED["cfc_sequence"](args)
+    return by_kernels("cfc_sequence", *CfCProgram.of(args), args)
 
 
 ltc_sequence.for_steps = cfc_sequence.for_steps = True

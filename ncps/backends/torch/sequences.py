@@ -15,6 +15,8 @@ from ncps.backends.kernels.sequences import (
     FUNCTIONS,
     PROGRAMS,
     TREES,
+    UNMASKED,
+    WEIGHTS,
     batch_first,
     check_shapes,
     elapsed,
@@ -43,7 +45,7 @@ def program_of(name, options):
 
 
 def arrays(tensors):
-    return [None if x is None else x.detach().numpy() for x in tensors]
+    return [None if x is None else (x.detach() if x.requires_grad else x).numpy() for x in tensors]
 
 
 def tensors(results):
@@ -157,23 +159,32 @@ def are_plain(tensors):
     )
 
 
-STREAMS = ByIdentity(torch.Tensor.data_ptr)
+def are_kept(parameters):
+    """Whether these are a module's own parameters and masks: others may come but once, or only look like tensors."""
+    return all(
+        x is None or type(x) is torch.nn.Parameter or (type(x) is torch.Tensor and x.dtype == torch.bool)
+        for x in parameters
+    )
 
 
-def stepped(program, given):
+STREAMS = ByIdentity(torch.Tensor.data_ptr, are_kept)
+
+
+def stepped(args):
     """A few steps of a CfC with parameters that are prepared; None where they are not, or somebody looks on.
 
     In a control loop, laying parameters out takes longer than the step.
     """
-    count, (steps, batch, features) = 4 + len(program.maps), given[0].shape
-    own, parameters = given[:count], given[count:]
-    if not (is_few(batch, steps) and program.exists()):
+    steps, batch, features = args[0].shape
+    if not is_few(batch, steps):
         return None
-    if any(type(x) is not torch.nn.Parameter for x in parameters if x is not None):
+    program, given = PROGRAMS["cfc_sequence"].of(args)
+    count = 4 + len(program.maps)
+    own, weights, masks = given[:count], given[count:], [layer.mask for layer in args[WEIGHTS]]
+    if not program.exists():
         return None
-    stream = STREAMS.stream(
-        (program, features), parameters, functools.partial(few_steps, program, features, parameters)
-    )
+    prepare = functools.partial(few_steps, program, features, masks, weights)
+    stream = STREAMS.stream((program, features), [*masks, *weights], prepare)
     if stream is None or not (are_plain(own) and usable(own)):
         return None
     inputs, times, valid, resets, *initial = arrays(own)
@@ -185,20 +196,21 @@ def stepped(program, given):
     return program.outcome(tensors([outputs, *final]))
 
 
-def few_steps(program, features, parameters):
+def few_steps(program, features, masks, weights):
     """What the kernels prepare for these parameters; None where they do not take them."""
-    return program.few_steps(features, arrays(parameters)) if usable(parameters) else None
+    return program.few_steps(features, arrays(masks), arrays(weights)) if usable([*weights, *masks]) else None
 
 
 def fused(name):
     """The op `name` by kernels where they can, else by its own body."""
 
     def op(*args):
-        program, given = PROGRAMS[name].of(args)
         if FAST and name == "cfc_sequence" and not (torch.compiler.is_compiling() or torch.is_grad_enabled()):
-            outcome = stepped(program, given)
+            outcome = stepped(args)
             if outcome is not None:
                 return outcome
+        args = UNMASKED[name](args)
+        program, given = PROGRAMS[name].of(args)
         tracing = torch.jit.is_tracing()  # which knows neither lists in operators nor functions with a backward pass
         if tracing or not (FAST and usable(given) and program.exists()):
             # The compiler differentiates the run itself: it refuses loops that keep what a backward pass by hand needs.

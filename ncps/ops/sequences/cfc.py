@@ -83,12 +83,15 @@ class CfCLayer(NamedTuple):
     """One layer of neurons of `cfc_sequence`.
 
     `maps` are kernels and biases, (K, W) and (W,): those of the backbone, if there is one, then the heads side by side;
-    the first takes inputs and states [x, h]. The mode pure has `w_tau` and `A` (H,).
+    the first takes inputs and states [x, h]. The mode pure has `w_tau` and `A` (H,). `mask`, of the shape of the heads'
+    kernel, is true where that counts; None for everywhere. The op applies it: in a control loop, to make a new kernel
+    takes longer than the step.
     """
 
     maps: tuple[tuple[Tensor, Tensor], ...]
     w_tau: Tensor | None = None
     A: Tensor | None = None
+    mask: Tensor | None = None
 
 
 @composite
@@ -138,9 +141,21 @@ def cfc_sequence(
         >>> outputs.shape, [h.shape for h in last]
         ((5, 2, 4), [(2, 4)])
     """
-    layers = tree.map(convert_to_tensor, layers)
+    layers = unmasked(tree.map(convert_to_tensor, layers))
     functions = cfc_functions(mode, backbone_activation, head_activation, every)
     return custom_gradient(*functions)(inputs, initial, times, valid, resets, layers)
+
+
+def unmasked(layers: tuple[CfCLayer, ...]) -> tuple[CfCLayer, ...]:
+    """The layers with zeros in the kernels of their heads where their masks are false, and without masks."""
+
+    def one(layer: CfCLayer) -> CfCLayer:
+        if layer.mask is None:
+            return layer
+        *backbone, (kernel, bias) = layer.maps
+        return layer._replace(maps=(*backbone, (where(layer.mask, kernel, 0.0), bias)), mask=None)
+
+    return tuple(map(one, layers))
 
 
 def cfc_functions(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.comparing.cases import CFC_64, LTC_64, Case
 from benchmarks.comparing.records import Record, curve
+from benchmarks.comparing.sides import BACKENDS
 
 BASES = (LTC_64, CFC_64)
 SHADES = {"training": "C0", "forward": "C1"}
@@ -68,22 +69,27 @@ def axes_for_bases(title: str) -> tuple[Any, dict[Case, Any]]:
 
 def lines(plot: Plot, records: Sequence[Record]) -> tuple[str, Any] | None:
     """Lines of ours, one for each backend and mode; None where there are no two points on any."""
+    from matplotlib.ticker import NullFormatter
+
     figure, panels = axes_for_bases(plot.title)
-    any_line = False
+    named: dict[str, Any] = {}
     for base, panel in panels.items():
         like = [record for record in records if differs_only_in(plot.x, record, base)]
-        for number, backend in enumerate(dict.fromkeys(record.backend for record in like)):
+        drawn: set[float] = set()
+        for number, backend in enumerate(BACKENDS):
             for mode, style in (("training", "-"), ("forward", "--")):
                 own = [record for record in like if (record.backend, record.mode) == (backend, mode)]
                 points = curve(own, plot.x, plot.y)
                 if len(points) > 1:
-                    label = backend if mode == "training" or backend == "numpy" else None
-                    panel.loglog([*points], [*points.values()], style, marker=".", color=f"C{number}", label=label)
-                    any_line = True
+                    (line,) = panel.loglog([*points], [*points.values()], style, marker=".", color=f"C{number}")
+                    named.setdefault(backend, line)
+                    drawn |= {*points}
         panel.set(xlabel=plot.x, ylabel=plot.label)
-        if panel.lines:
-            panel.legend(fontsize="small")
-    return (plot.name, figure) if any_line else None
+        if drawn:
+            panel.set_xticks(sorted(drawn), [f"{x:,}" for x in sorted(drawn)], fontsize="small")
+            panel.xaxis.set_minor_formatter(NullFormatter())
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=len(BACKENDS), fontsize="small")
+    return (plot.name, figure) if named else None
 
 
 def differs_only_in(field: str, record: Record, base: Case) -> bool:
@@ -99,21 +105,24 @@ def beside_upstream(record: Record) -> bool:
 
 def bars(records: Sequence[Record]) -> tuple[str, Any] | None:
     """How many times faster than ncps 1.0.1 each backend is; None where that was not measured."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     figure, panels = axes_for_bases("Times faster than ncps 1.0.1")
     any_bar = False
     for base, panel in panels.items():
         own = [
             record for record in records if record.case == base and record.mode in SHADES and beside_upstream(record)
         ]
-        names = list(dict.fromkeys(record.backend for record in own))
+        names = [name for name in BACKENDS if any(record.backend == name for record in own)]
         for record in own:
             shift = 0.2 if record.mode == "forward" else -0.2
             panel.bar(names.index(record.backend) + shift, record.ratio, 0.4, color=SHADES[record.mode])
             any_bar = True
         panel.set_title(f"{base.network}: training (blue), forward (orange)", fontsize="medium")
         panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_minor_locator(NullLocator())
         panel.yaxis.set_major_formatter("{x:g}")
-        panel.yaxis.set_minor_formatter("{x:g}")
         panel.axhline(1, color="gray", linewidth=0.8)
         panel.set_xticks(range(len(names)), names, rotation=30, ha="right")
     return (BARS, figure) if any_bar else None

@@ -92,5 +92,4 @@ class CfC(Sequence):
     def forward(self, input: Any, hx: Any = None, timespans: Any = None) -> tuple[Any, Any]:  # noqa: A002 - as in 1.0.1
         """The projected output and the state, see `LTC.forward`."""
         output, state = super().forward(input, hx, timespans)
-        as_it_is = type(self.fc) is torch.nn.Identity  # in a control loop, the call of a module is felt
-        return output if as_it_is else self.fc(output), state
+        return self.fc(output), state

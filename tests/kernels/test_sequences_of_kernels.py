@@ -1,5 +1,6 @@
 """The ops for whole sequences by kernels against their own bodies, and their second derivatives."""
 
+import contextlib
 import gc
 import os
 import re
@@ -312,21 +313,24 @@ def test_a_stream_on_torch_sees_what_becomes_of_its_weights(name, samples):
         before = expected
 
 
-def op_on_mask(mask):
+def op_on_mask(mask, tensor, weight):
     """One step of a layer of 2 inputs and 2 neurons whose every weight that `mask` leaves out is NaN."""
     kernel = np.where(np.broadcast_to(mask, (4, 8)), RNG.normal(size=(4, 8)), np.nan)
-    layer, state = ncps.ops.CfCLayer(((kernel, np.zeros(8)),), mask=mask), (np.ones((1, 2)),)
-    options = np.float64(0.5), None, None, (layer,), "default", None, "tanh", True
-    return lambda: ncps.ops.cfc_sequence(np.ones((1, 1, 2)), state, *options)[0]
+    layer, state = ncps.ops.CfCLayer(((weight(kernel), weight(np.zeros(8))),), mask=tensor(mask)), np.ones((1, 2))
+    options = tensor(np.float64(0.5)), None, None, (layer,), "default", None, "tanh", True
+    return lambda: ncps.ops.cfc_sequence(tensor(np.ones((1, 1, 2))), (tensor(state),), *options)[0]
 
 
 @pytest.mark.parametrize("name", ["numpy", "jax", "torch"])
 @pytest.mark.parametrize("shape", [(4, 8), (4, 1), (8,)])
 def test_what_a_mask_leaves_out_is_not_looked_at(name, shape):
-    pytest.importorskip(name)
-    mask = RNG.random(shape) < 0.6
-    with ncps.backend_scope(name):
-        step = op_on_mask(mask)
+    framework = pytest.importorskip(name)
+    mask, kinds, without_gradients = RNG.random(shape) < 0.6, [np.asarray, np.asarray], contextlib.nullcontext
+    if name == "torch":  # which prepares parameters of modules, without gradients
+        kinds = [framework.tensor, lambda x: framework.nn.Parameter(framework.tensor(x))]
+        without_gradients = framework.no_grad
+    with ncps.backend_scope(name), without_gradients():
+        step = op_on_mask(mask, *kinds)
         found = [np.asarray(step()) for _ in range(4)]
     for outputs in found:
         assert np.isfinite(outputs).all()

@@ -46,8 +46,6 @@ MODES = {"default": 0, "no_gate": 1, "pure": 2}
 DEFAULT, NO_GATE, PURE = MODES.values()
 HEADS = {"default": 4, "no_gate": 4, "pure": 1}
 
-NO_FLAGS = np.empty(0, bool)
-
 CHUNK = 128  # rows of a product of weight gradients; it collects steps until there are as many
 OPERATIONS = 120  # multiplications that take as long as one operation of pool.ranges
 
@@ -279,7 +277,7 @@ def note_addresses(table, row, first, second):
 
 
 @compiled
-def write_unmasked(places, flags, numbers):
+def write_masked(places, flags, numbers):
     """Writes kernels with zeros where their masks are false; a row has their three addresses and their size."""
     for k in range(places.shape[0]):
         size = places[k, 3]
@@ -817,8 +815,8 @@ class FewSteps:
         dtype: np.dtype,
     ) -> None:
         plan = plan_for(layers, features, mode, backbone_activation, head_activation, False, False, dtype)
-        places, self.room, layers = unmasked(layers, masks)
-        self.masked = (places, NO_FLAGS, np.empty(0, dtype)) if len(places) > 0 else None
+        places, self.room, layers = with_room(layers, masks)
+        self.masked = (places, np.empty(0, bool), np.empty(0, dtype)) if len(places) > 0 else None
         table, self.alive = addressed(plan, layers, mode)
         self.rest = np.empty(0, dtype), plan.values, table, len(layers), plan.scales, MODES[mode], 0, 0
         self.dtype = dtype
@@ -828,7 +826,7 @@ class FewSteps:
     ) -> tuple[Array, tuple[Array, ...]]:
         batch, steps, _ = inputs.shape
         if self.masked is not None:
-            write_unmasked(*self.masked)
+            write_masked(*self.masked)
         states = joined(first)
         outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), self.dtype)
         forward_kernel(inputs, times, valid, resets, states, outputs, *self.rest, batch)
@@ -932,8 +930,8 @@ def addressed(plan: Plan, layers: Sequence[Layer], mode: str) -> tuple[Array, li
     return table, alive
 
 
-def unmasked(layers: Sequence[Layer], masks: Sequence[Array | None]) -> tuple[Array, list[Array], list[Layer]]:
-    """What `write_unmasked` reads, the kernels into which it writes, and the layers with these."""
+def with_room(layers: Sequence[Layer], masks: Sequence[Array | None]) -> tuple[Array, list[Array], list[Layer]]:
+    """What `write_masked` reads, the kernels into which it writes, and the layers with these."""
     places, room, replaced = [], [], []
     for layer, mask in zip(layers, masks, strict=True):
         kernel, bias = layer.heads

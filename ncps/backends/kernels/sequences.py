@@ -247,9 +247,8 @@ class CfCProgram(NamedTuple):
         if not (self.exists() and all(x.flags.carray for x in given)):
             return None
         layers = self.layers(weights)
-        if any(
-            m is not None and (m.dtype, m.shape) != (bool, x.heads[0].shape) for m, x in zip(masks, layers, strict=True)
-        ):
+        kernels = [layer.heads[0] for layer in layers]
+        if any(m is not None and (m.dtype, m.shape) != (bool, k.shape) for m, k in zip(masks, kernels, strict=True)):
             return None
         options = self.mode, self.backbone_activation, self.head_activation
         return kernel("cfc").FewSteps(layers, masks, features, *options, given[-1].dtype)

@@ -30,11 +30,11 @@ class ByIdentity:
         """
         owner = parameters[-3]  # the last bias, one that is always there
         seen, places, held, end, stream = self.known.get(id(owner), (None, None, (), None, None))
-        known = seen == options and len(held) == len(parameters) and all(map(is_still, held, parameters))
-        if not known and self.takes is not None and not self.takes(parameters):
+        same = seen == options and len(held) == len(parameters) and all(map(is_still, held, parameters))
+        if not same and self.takes is not None and not self.takes(parameters):
             return None
         now = None if self.place is None else [0 if x is None else self.place(x) for x in parameters]
-        if not known or places != now:
+        if not same or places != now:
             held = [None if x is None else weakref.ref(x) for x in parameters]
             self.known[id(owner)] = options, now, held, released(owner, self.known), None
             return None

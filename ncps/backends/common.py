@@ -174,12 +174,20 @@ def scan_length(xs: Any, length: int | None, known: Function = int) -> Any:
     return lengths.pop()
 
 
-def loop_scan(stack: Function, f: Function, init: Any, xs: Any, length: int | None, reverse: bool) -> tuple[Any, Any]:
-    """A scan as a plain loop, for frameworks that run one operation after the other."""
+def loop_scan(
+    unstack: Function, stack: Function, f: Function, init: Any, xs: Any, length: int | None, reverse: bool
+) -> tuple[Any, Any]:
+    """A scan as a plain loop, for frameworks that run one operation after the other.
+
+    Slices are taken all at once: the gradient of one alone has the size of all, which takes time as the square of their
+    number.
+    """
     steps = scan_length(xs, length)
+    leaves, structure = tree.flatten(xs)
+    slices = list(zip(*map(unstack, leaves), strict=True)) or [()] * steps
     carry, outputs = init, []
-    for t in reversed(range(steps)) if reverse else range(steps):
-        carry, y = f(carry, tree.map(lambda x, t=t: x[t], xs))
+    for each in reversed(slices) if reverse else slices:
+        carry, y = f(carry, tree.unflatten(structure, each))
         outputs.append(y)
     if reverse:
         outputs.reverse()

@@ -1,5 +1,7 @@
 """Loops over long sequences: in chunks, and where XLA compiles them for TensorFlow."""
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,8 @@ def run(loop, x, d, carry, reverse):
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(chunks, "CHUNK", 4)
+    if importlib.util.find_spec("mlx") is not None:
+        monkeypatch.setattr(importlib.import_module("ncps.backends.mlx.ops"), "WINDOW", 3)
 
 
 @pytest.fixture(params=[False, True], ids=["forwards", "reverse"])
@@ -50,6 +54,27 @@ def compare(found, expected):
 def test_loops(loop, backend, expected, short):
     x, d, carry = tree.map(ncps.ops.convert_to_tensor, tuple(a.astype(np.float32) for a in (X, D, np.ones((B, 2)))))
     compare(tree.map(ncps.ops.convert_to_numpy, run(loop, x, d, carry, expected[0])), expected)
+
+
+@pytest.mark.parametrize("loop", ["over_steps", "over_chunks"])
+def test_gradients_of_loops(loop, differentiable, expected, short):
+    def total(x, d, carry):
+        carry, ((first,), second) = run(loop, x, d, carry, expected[0])
+        return sum(ncps.ops.sum(y * y) for y in (carry, first, second))
+
+    def plain_total(x, d, carry):
+        found = 0
+        for t in reversed(range(T)) if expected[0] else range(T):
+            carry, ((first,), second) = step(carry, ((x[t],), d[t]))
+            found += np.sum(first**2) + np.sum(second**2)
+        return found + np.sum(carry**2)
+
+    args = X, D, np.ones((B, 2))
+    _, gradients = ncps.ops.value_and_grad(total)(*(ncps.ops.cast(a, "float32") for a in args))
+    for i, gradient in enumerate(gradients):
+        direction = np.random.default_rng(i).normal(size=args[i].shape)
+        wanted = plain_total(*(a + 1e-30j * direction if j == i else a for j, a in enumerate(args))).imag / 1e-30
+        assert np.sum(ncps.ops.convert_to_numpy(gradient) * direction) == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("loop", ["over_steps", "over_chunks"])

@@ -98,6 +98,21 @@ def test_scan_of_an_unclear_length(backend, xs, length):
         ops.scan(lambda c, x: (c, x), ops.zeros((2,)), xs, length)
 
 
+def test_gradients_of_slices_are_laid_together_on_torch():
+    """That of a slice alone has the size of all slices: a long sequence took the square of its length."""
+    torch = pytest.importorskip("torch")
+    xs = torch.ones((50, 2), requires_grad=True)
+    with ncps.backend_scope("torch"):
+        last, _ = ops.scan(lambda c, x: (0.5 * c + x, None), ops.zeros((2,)), xs)
+    found, names = [last.grad_fn], []
+    while found:
+        node = found.pop()
+        names.append(node.name())
+        found += [below for below, _ in node.next_functions if below is not None]
+    assert "UnbindBackward0" in names
+    assert "SelectBackward0" not in names
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_gradient_of_scan(differentiable, reverse):
     def loss(w, init, xs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import threading
@@ -211,7 +212,8 @@ def stack(x, axis=0):
 
 
 def unstack(x, num=None, axis=0):
-    return list(mx.moveaxis(tensor(x), axis, 0))
+    x = tensor(x)
+    return [mx.squeeze(y, axis) for y in mx.split(x, x.shape[axis], axis)]  # whose gradient is one concatenation
 
 
 def split(x, indices_or_sections, axis=0):
@@ -504,8 +506,54 @@ def random_dropout(inputs, rate, seed=None):
 # ---- control: mlx runs Python's own loops and branches; only mx.compile and mx.vmap trace
 
 
+WINDOW = 64  # steps that are computed together: mlx would hold what all of a long loop needs until its end
+
+
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
-    return common.loop_scan(stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
+    init, xs = tree.map(tensor, init), tree.map(tensor, xs)
+    steps = common.scan_length(xs, length)
+
+    def run(carry, xs, steps):
+        return common.loop_scan(unstack, mx.stack, f, carry, xs, steps, reverse)
+
+    return in_windows(run, init, xs, steps, reverse)
+
+
+def over_chunks(f, carry, xs, reverse=False):
+    return in_windows(lambda carry, xs, steps: f(carry, xs), carry, xs, len(tree.flatten(xs)[0][0]), reverse)
+
+
+def in_windows(run, carry, xs, steps, reverse):
+    """Runs one window of steps after the other; where nothing transforms them, each is computed before the next one."""
+    if steps <= 2 * WINDOW:
+        return run(carry, xs, steps)
+    starts, parts, outputs = range(0, steps, WINDOW), [], None
+    leaves, structure = tree.flatten(xs)
+    slices = list(zip(*(mx.split(x, list(starts[1:])) for x in leaves), strict=True)) or [()] * len(starts)
+    windows = list(zip(starts, slices, strict=True))
+    for start, each in reversed(windows) if reverse else windows:
+        end = builtins.min(start + WINDOW, steps)
+        carry, ys = run(carry, tree.unflatten(structure, each), end - start)
+        if parts or is_transformed((carry, ys)):
+            parts.append(ys)
+            continue
+        if outputs is None:
+            outputs = tree.map(lambda y: mx.zeros((steps, *y.shape[1:]), y.dtype), ys)
+        for whole, y in zip(tree.flatten(outputs)[0], tree.flatten(ys)[0], strict=True):
+            whole[start:end] = y  # where it is, since nothing else has `whole`
+        mx.async_eval(carry, outputs)
+    if not parts:
+        return carry, outputs
+    return carry, tree.map(lambda *each: mx.concatenate(each), *(reversed(parts) if reverse else parts))
+
+
+def is_transformed(arrays):
+    """Whether mlx differentiates, maps or compiles the function that computes these, so that it needs all of it."""
+    try:
+        mx.async_eval([mx.stop_gradient(x) for x in tree.flatten(arrays)[0]])
+    except ValueError:  # the only sign that mlx gives
+        return True
+    return False
 
 
 def associative_scan(f, elems, reverse=False, axis=0):
@@ -650,6 +698,9 @@ def checkpoint(function):
 def custom_gradient(function, forward, backward):
     def op(*args):
         leaves, structure = tree.flatten(args)
+        leaves = [tensor(x) for x in leaves]
+        if not is_transformed(leaves):  # with residuals as outputs, mlx would compute these as well
+            return function(*tree.unflatten(structure, leaves))
         seen = {}
 
         @mx.custom_function
@@ -658,7 +709,7 @@ def custom_gradient(function, forward, backward):
             out, seen["outputs"] = tree.flatten(outputs)
             seen["kept"], seen["residuals"] = tree.flatten(residuals)
             seen["count"] = len(out)
-            # Residuals travel as outputs: mlx gives these to the backward pass, and computes none that nobody uses.
+            # Residuals travel as outputs, which mlx gives to the backward pass.
             return [*(tensor(x) for x in out), *(x for x in seen["kept"] if isinstance(x, mx.array))]
 
         @run.vjp
@@ -689,7 +740,7 @@ def custom_gradient(function, forward, backward):
 
             return first_gradients(*primals, *cotangents[:count])
 
-        outputs = run(*(tensor(x) for x in leaves))
+        outputs = run(*leaves)
         return tree.unflatten(seen["outputs"], outputs[: seen["count"]])
 
     return op

@@ -511,7 +511,7 @@ def random_dropout(inputs, rate, seed=None):
 
 
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
-    return common.loop_scan(np.stack, f, init, xs, length, reverse)
+    return common.loop_scan(list, np.stack, f, init, xs, length, reverse)
 
 
 def associative_scan(f, elems, reverse=False, axis=0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 
 import numpy as np
 import torch
@@ -573,7 +574,10 @@ def random_dropout(inputs, rate, seed=None):
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
     if not unroll and torch.compiler.is_compiling():
         return compiled_scan(f, init, xs, length, reverse)
-    return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
+    return step_by_step(f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
+
+
+step_by_step = functools.partial(common.loop_scan, torch.unbind, torch.stack)
 
 
 @torch.compiler.assume_constant_result  # runs while the compiler traces
@@ -592,7 +596,7 @@ def compiled_scan(f, init, xs, length, reverse):
     are summed up in one buffer. So any after the first is laid out step by step.
     """
     if torch.is_grad_enabled() and torch.compiler.is_dynamo_compiling() and not scan_stands_alone():
-        return common.loop_scan(torch.stack, f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
+        return step_by_step(f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
     carry, carry_structure = tree.flatten(init)
     slices, structure = tree.flatten(xs)
     if not slices:  # the operator wants something to run over; elsewhere the length may be known by name only

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -246,30 +245,41 @@ class RNN(Layer):
             >>> output.shape
             (4,)
         """
-        # As for a whole sequence, a first step that fails does not decide the number of features.
-        with self.scope(), contextlib.nullcontext() if self.built else self.whole_or_not_at_all():
-            inputs = ops.convert_to_tensor(inputs)
-            single = len(inputs.shape) == 1
-            inputs = inputs[None] if single else inputs
-            check_rank(self, inputs)
-            if not self.built:
-                self.build_before_call(inputs)
-            inputs = self.convert_input(inputs)
-            check_features(self, inputs, self.features)
-            state = self.cell.zero_state(inputs) if state is None else self.initial_state(state, inputs, not single)
-            if reset is not None:
-                fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))
-                if different(fresh.shape[0], inputs.shape[0]):
-                    raise ValueError(
-                        f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values. Give "
-                        "one for each sample, or None."
-                    )
-                state = tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
-            if on_host(timespan):
-                self.cell.check_step_size(timespan)
-            check_elapsed(self, "timespan", timespan)
-            output, state = self.cell.advance(inputs, state, step_timespan(timespan, inputs))
-            return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
+        with self.scope():
+            if self.built:
+                return self.step_in_scope(inputs, state, timespan, reset)
+            with self.whole_or_not_at_all():  # a first step that fails does not decide the number of features
+                return self.step_in_scope(inputs, state, timespan, reset)
+
+    def step_in_scope(self, inputs: Any, state: Tree, timespan: Any, reset: Any) -> tuple[Tensor, Tree]:
+        """`step` in the layer's own backend."""
+        cell = self.cell  # torch takes a microsecond to find it
+        inputs = ops.convert_to_tensor(inputs)
+        single = len(inputs.shape) == 1
+        inputs = inputs[None] if single else inputs
+        check_rank(self, inputs)
+        if not self.built:
+            self.build_before_call(inputs)
+        inputs = self.convert_input(inputs)
+        check_features(self, inputs, self.features)
+        state = cell.zero_state(inputs) if state is None else self.initial_state(state, inputs, not single)
+        if reset is not None:
+            state = self.started(state, reset, inputs)
+        if on_host(timespan):
+            cell.check_step_size(timespan)
+        check_elapsed(self, "timespan", timespan)
+        output, state = cell.advance(inputs, state, step_timespan(timespan, inputs))
+        return (output[0], tree.map(lambda x: x[0], state)) if single else (output, state)
+
+    def started(self, state: Tree, reset: Any, inputs: Tensor) -> Tree:
+        """The state, with zeros for the samples that start afresh."""
+        fresh = ops.reshape(ops.cast(ops.convert_to_tensor(reset), "bool"), (-1, 1))
+        if different(fresh.shape[0], inputs.shape[0]):
+            raise ValueError(
+                f"Expected reset (B,) with B = {inputs.shape[0]}. Received: {fresh.shape[0]} values. Give one for each "
+                "sample, or None."
+            )
+        return tree.map(lambda old, new: ops.where(fresh, new, old), state, self.cell.zero_state(inputs))
 
     def get_initial_state(self, batch_size: int = 1) -> Tree:
         """Zeros, in the structure of the cell's `state_size`."""

@@ -111,7 +111,7 @@ def dtype(x):
 def cast(x, dtype):
     dtype = native_dtype(dtype)
     if type(x) in NUMBERS:
-        return torch.tensor(x, dtype=dtype)
+        return torch.tensor(x, dtype=dtype) if torch.compiler.is_compiling() else torch.scalar_tensor(x, dtype=dtype)
     return tensor(common.exact(x, "torch")).to(dtype)
 
 

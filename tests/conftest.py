@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import importlib.util
 import itertools
 import subprocess
 import sys
@@ -105,3 +106,11 @@ def backend(request):
         pytest.skip(f"{request.param} is not installed")
     with backend_scope(request.param):
         yield request.param
+
+
+@pytest.fixture
+def short_chunks(monkeypatch):
+    """Sequences of more than four steps run in chunks of two."""
+    monkeypatch.setattr(importlib.import_module("ncps.ops.sequences.chunks"), "CHUNK", 2)
+    if importlib.util.find_spec("mlx") is not None:
+        monkeypatch.setattr(importlib.import_module("ncps.backends.mlx.ops"), "WINDOW", 2)

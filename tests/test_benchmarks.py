@@ -312,7 +312,7 @@ class FakeWorker(contextlib.AbstractContextManager):
     def __exit__(self, *_):
         return None
 
-    def prepare(self, case, mode):
+    def prepare(self, case, mode, way=None):
         self.fail_if("prepare")
         return {"compile_s": 0.5, "way": "eager", "factor": 1.0}
 

@@ -169,7 +169,8 @@ class Bench:
         for prefix, worker in started.items():
             case = question.case_of(prefix)
             try:
-                answer = worker.prepare(case, question.mode)
+                # Two lengths are compared in one way: short sequences may have more of them.
+                answer = worker.prepare(case, question.mode, record.way if case != question.case else None)
             except Failed as reason:
                 if not note(record, prefix, reason):
                     break

@@ -89,6 +89,7 @@ LTC_19, LTC_64, LTC_FULL = Case("LTC", "AutoNCP", 19), Case("LTC", "AutoNCP", 64
 CFC_64, CFC_WIRED = Case("CfC"), Case("CfC", "AutoNCP", 64)
 CENTERS = (*(Case(cell, *size) for cell in WIDE for size in SIZES), *(Case(c) for c in CELLS if c not in WIDE))
 VARIED = (LTC_64, CFC_64)  # these also in other batches and lengths
+LOOPS = (*VARIED, Case("GRU"))  # of every way through a sequence one: ops of their own, and the loop of all other cells
 QUICK = (LTC_19, CFC_64)
 
 

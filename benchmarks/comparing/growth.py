@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.comparing.bench import Question
-from benchmarks.comparing.cases import CFC_64, LTC_64, LTC_FULL, Case, named
+from benchmarks.comparing.cases import CFC_64, LOOPS, LTC_64, LTC_FULL, Case, named
 from benchmarks.comparing.records import Record, curve
 from benchmarks.comparing.sides import OURS, Side, runs
 
@@ -43,7 +43,7 @@ class Series:
 
 LENGTHS, BATCHES, UNITS = (100, 316, 1_000, 3_162), (16, 64, 256), (32, 64, 128, 256)
 SERIES = (
-    *(Series("steps", base, "steps", LENGTHS) for base in (LTC_64, CFC_64)),
+    *(Series("steps", base, "steps", LENGTHS) for base in LOOPS),
     *(Series("batch", base, "batch", BATCHES) for base in (LTC_64, CFC_64)),
     *(Series("units", base, "units", UNITS) for base in (LTC_FULL, CFC_64)),
     Series("synapses", LTC_64, "units", UNITS),

@@ -82,9 +82,9 @@ class Worker:
             self._lines.put(line)
         self._lines.put("")  # it ended
 
-    def prepare(self, case: Case, mode: str) -> dict[str, Any]:
-        """Builds and compiles: `compile_s`, the `way` that was chosen and the `factor` of its times."""
-        return self.ask("prepare", case=asdict(case), mode=mode)
+    def prepare(self, case: Case, mode: str, way: str | None = None) -> dict[str, Any]:
+        """Builds and compiles: `compile_s`, the `way` that was chosen or given, and the `factor` of its times."""
+        return self.ask("prepare", case=asdict(case), mode=mode, way=way)
 
     def run(self, repeats: int, warm: bool = False) -> float:
         """The mean ms of some runs, perhaps after one that does not count."""

@@ -48,8 +48,8 @@ class Session:
         name = "limit" if self.side.package == LIMIT else f"frameworks.{self.side.framework.replace('-', '_')}"
         return importlib.import_module(f"benchmarks.comparing.{name}")
 
-    def prepare(self, case: dict[str, Any], mode: str) -> dict[str, Any]:
-        """Builds and compiles.
+    def prepare(self, case: dict[str, Any], mode: str, way: str | None = None) -> dict[str, Any]:
+        """Builds and compiles; where a way to run is given, that one.
 
         Returns:
             `compile_s`, the time of the first call; `way`, the fastest way to run; and `factor`, by which times are to
@@ -59,7 +59,8 @@ class Session:
         if who.package == LIMIT:
             self.call, factor = loaded.prepare(who.framework, what, mode)
             return {"compile_s": seconds(self.call), "way": who.framework, "factor": factor}
-        way, self.call, compile_s = fastest(ways(loaded, who, what, mode))
+        there = ways(loaded, who, what, mode)
+        way, self.call, compile_s = fastest(there if way is None else {way: there[way]})
         return {"compile_s": compile_s, "way": way, "factor": 1.0}
 
     def run(self, repeats: int, warm: bool) -> dict[str, float]:

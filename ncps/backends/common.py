@@ -175,23 +175,37 @@ def scan_length(xs: Any, length: int | None, known: Function = int) -> Any:
 
 
 def loop_scan(
-    unstack: Function, stack: Function, f: Function, init: Any, xs: Any, length: int | None, reverse: bool
+    unstack: Function,
+    stack: Function,
+    f: Function,
+    init: Any,
+    xs: Any,
+    length: int | None,
+    reverse: bool,
+    room: Function | None = None,
 ) -> tuple[Any, Any]:
     """A scan as a plain loop, for frameworks that run one operation after the other.
 
     Slices are taken all at once: the gradient of one alone has the size of all, which takes time as the square of their
-    number.
+    number. Outputs are written into the room that ``room(steps, y)`` makes for those of all steps, or stacked in the
+    end, which takes their memory twice.
     """
     steps = scan_length(xs, length)
     leaves, structure = tree.flatten(xs)
     slices = list(zip(*map(unstack, leaves), strict=True)) or [()] * steps
-    carry, outputs = init, []
-    for each in reversed(slices) if reverse else slices:
-        carry, y = f(carry, tree.unflatten(structure, each))
-        outputs.append(y)
-    if reverse:
-        outputs.reverse()
-    return carry, tree.map(lambda *ys: stack(ys), *outputs)
+    carry, outputs, whole = init, [], None
+    for t in reversed(range(steps)) if reverse else range(steps):
+        carry, y = f(carry, tree.unflatten(structure, slices[t]))
+        if room is None:
+            outputs.append(y)
+            continue
+        leaves, outputs_structure = tree.flatten(y)
+        whole = [room(steps, y) for y in leaves] if whole is None else whole
+        for all_steps, one in zip(whole, leaves, strict=True):
+            all_steps[t] = one
+    if whole is not None:
+        return carry, tree.unflatten(outputs_structure, whole)
+    return carry, tree.map(lambda *ys: stack(ys), *(reversed(outputs) if reverse else outputs))
 
 
 def associative_scan(

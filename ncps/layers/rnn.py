@@ -13,6 +13,7 @@ from ncps.layers.cell import Cell, Tree, check_cell, check_rank, checked_state
 from ncps.layers.dense import check_features
 from ncps.layers.layer import Layer, Shape, Tensor, check_size, constructor_arguments
 from ncps.layers.time import check_elapsed, different, on_host, sequence_timespans, step_timespan
+from ncps.ops.sequences.chunks import over_chunks
 
 SEQUENCE_RANK = 3
 SEQUENCE_OPTIONS = (
@@ -85,6 +86,8 @@ class RNN(Layer):
         """Builds the cell for inputs (B, T, F) or (T, F)."""
         self.features = check_size("the number of features", input_shape[-1])
         self.cell.ensure_built((None, input_shape[-1]))
+        # Within a compiled loop over chunks, frameworks would draw once for all of them.
+        self._draws = any(hasattr(layer, "seed_generator") for layer in self.cell.layers_within())
         if self.stateful:
             self.build_state(input_shape)
 
@@ -213,8 +216,15 @@ class RNN(Layer):
             after = advance(before, drive, timespan, valid, constants)
             return after, None if record is None else record(before, after, drive, timespan, constants)
 
-        xs = cell.drive(run.inputs, constants), None if shared is not None else run.times, run.valid, run.resets
-        packed, recorded = ops.scan(step, first, xs, unroll=self.unroll)
+        def chunk(packed: Tree, xs: Tree) -> tuple[Tree, Tree]:
+            (inputs, *others), _ = xs
+            packed, recorded = ops.scan(step, packed, (cell.drive(inputs, constants), *others), unroll=self.unroll)
+            return packed, (recorded, None)
+
+        # What the inputs contribute to all steps may take several times the memory of the outputs.
+        in_chunks = chunk if self.unroll or self._draws else functools.partial(over_chunks, chunk)
+        xs = run.inputs, None if shared is not None else run.times, run.valid, run.resets
+        packed, (recorded, _) = in_chunks(first, (xs, None))
         return recorded, packed, constants
 
     def initial_state(self, given: Tree, inputs: Tensor, batched: bool) -> Tree:

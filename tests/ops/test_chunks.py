@@ -1,7 +1,5 @@
 """Loops over long sequences: in chunks, and where XLA compiles them for TensorFlow."""
 
-import importlib.util
-
 import numpy as np
 import pytest
 
@@ -27,13 +25,6 @@ def run(loop, x, d, carry, reverse):
     return chunks.over_steps(step, carry, ((x,), d), reverse)
 
 
-@pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setattr(chunks, "CHUNK", 4)
-    if importlib.util.find_spec("mlx") is not None:
-        monkeypatch.setattr(importlib.import_module("ncps.backends.mlx.ops"), "WINDOW", 3)
-
-
 @pytest.fixture(params=[False, True], ids=["forwards", "reverse"])
 def expected(request):
     """Whether from the last step to the first, the last carry, and the outputs."""
@@ -51,13 +42,13 @@ def compare(found, expected):
 
 
 @pytest.mark.parametrize("loop", ["over_steps", "over_chunks"])
-def test_loops(loop, backend, expected, short):
+def test_loops(loop, backend, expected, short_chunks):
     x, d, carry = tree.map(ncps.ops.convert_to_tensor, tuple(a.astype(np.float32) for a in (X, D, np.ones((B, 2)))))
     compare(tree.map(ncps.ops.convert_to_numpy, run(loop, x, d, carry, expected[0])), expected)
 
 
 @pytest.mark.parametrize("loop", ["over_steps", "over_chunks"])
-def test_gradients_of_loops(loop, differentiable, expected, short):
+def test_gradients_of_loops(loop, differentiable, expected, short_chunks):
     def total(x, d, carry):
         carry, ((first,), second) = run(loop, x, d, carry, expected[0])
         return sum(ncps.ops.sum(y * y) for y in (carry, first, second))
@@ -78,7 +69,7 @@ def test_gradients_of_loops(loop, differentiable, expected, short):
 
 
 @pytest.mark.parametrize("loop", ["over_steps", "over_chunks"])
-def test_loops_and_their_gradients_with_xla(loop, expected, short):
+def test_loops_and_their_gradients_with_xla(loop, expected, short_chunks):
     tf = pytest.importorskip("tensorflow")
     x, d, carry = (tf.constant(a, tf.float32) for a in (X, D, np.ones((B, 2))))
 

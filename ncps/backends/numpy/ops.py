@@ -511,7 +511,12 @@ def random_dropout(inputs, rate, seed=None):
 
 
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
-    return common.loop_scan(list, np.stack, f, init, xs, length, reverse)
+    return common.loop_scan(list, np.stack, f, init, xs, length, reverse, room)
+
+
+def room(steps, y):
+    y = np.asarray(y)
+    return np.empty((steps, *y.shape), y.dtype)
 
 
 def associative_scan(f, elems, reverse=False, axis=0):

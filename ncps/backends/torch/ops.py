@@ -574,10 +574,20 @@ def random_dropout(inputs, rate, seed=None):
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
     if not unroll and torch.compiler.is_compiling():
         return compiled_scan(f, init, xs, length, reverse)
-    return step_by_step(f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse)
+    alone = not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing() or is_mapped())
+    return step_by_step(f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse, room if alone else None)
 
 
 step_by_step = functools.partial(common.loop_scan, torch.unbind, torch.stack)
+
+
+def is_mapped():
+    """Whether a transformation of torch.func runs."""
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+def room(steps, y):
+    return y.new_empty((steps, *y.shape))
 
 
 @torch.compiler.assume_constant_result  # runs while the compiler traces

@@ -24,7 +24,7 @@ from ncps.backends.kernels.sequences import (
     wanted,
 )
 from ncps.backends.kernels.streams import ByIdentity
-from ncps.backends.torch.ops import OWN, by_hand, dtype
+from ncps.backends.torch.ops import OWN, by_hand, dtype, is_mapped
 from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
 
@@ -153,7 +153,7 @@ def are_plain(tensors):
         torch.compiler.is_compiling()
         or torch.jit.is_tracing()
         or torch._C._len_torch_dispatch_stack()
-        or torch._C._functorch.maybe_current_level() is not None
+        or is_mapped()
         or {*map(type, tensors)} - PLAIN
     )
 

@@ -83,11 +83,31 @@ class MixedMemoryCell(HoistingCell):
         self.bias = self.add_weight("bias", (4 * n,), np.repeat([0.0, self.forget_bias, 0.0, 0.0], n))
         self.cell.ensure_built((None, n if self.memory_to == "input" else self.features))
 
+    def advance(self, inputs: Tensor, states: Tree, timespan: Tensor) -> tuple[Tensor, Tree]:
+        """The output and the state after one step; where the cell's op is fast for those, of its constants nothing."""
+        if not self.cell.runs_by_op(inputs, steps=True):
+            return super().advance(inputs, states, timespan)
+        check_features(self, inputs, self.features)
+        c, own = states
+        recurrent, kernel, bias = self.maps()
+        h, structure = tree.flatten(own)
+        m, c = memory_step(ops.matmul(inputs, kernel) + bias + ops.matmul(joined(h), recurrent), c)
+        if self.memory_to == "input":
+            inputs = m
+        else:
+            own = tree.unflatten(structure, parted(m, h))
+        output, own = self.cell.step_by_op(inputs, own, timespan)
+        return output, (c, own)
+
+    def maps(self) -> tuple[Tensor, ...]:
+        """The kernels of the states and of the inputs, and the bias."""
+        return tuple(map(ops.convert_to_tensor, (self.recurrent_kernel, self.kernel, self.bias)))
+
     # -- for sequences; the packed state is the memory and the cell's packed state
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """The kernel of the states, what the cell uses, and kernel and bias of the inputs."""
-        recurrent, kernel, bias = map(ops.convert_to_tensor, (self.recurrent_kernel, self.kernel, self.bias))
+        recurrent, kernel, bias = self.maps()
         return recurrent, self.cell.constants(timespan), kernel, bias
 
     def drive(self, inputs: Tensor, constants: Tree) -> Tree:

@@ -25,8 +25,11 @@ are medians of those of turns that followed each other, "quartiles" between whic
   step, too, is the faster of two: under `jax.jit` it takes the weights as arguments or has them as constants; of ncps
   1.0.1 and Keras' LSTM it is one of the layer, or of its cell alone ("cell").
 - ncps 1.0.1 has torch and Keras: our jax and TensorFlow layers run beside its Keras layers there, NumPy and mlx beside
-  its torch. mlx is made for Apple's GPUs; on the CPU of another machine it is slow. MixedMemory of ncps 1.0.1
-  differs between the two (memory to the input, or to the state): each runs beside the same of ours.
+  its torch. mlx is made for Apple's GPUs; on the CPU of another machine it is slow, so that its floors are between
+  lengths of its own. MixedMemory of ncps 1.0.1 differs between the two (memory to the input, or to the state): each
+  runs beside the same of ours.
+- **Itself** is the same network in the same way over another length, by the step. GRU(64) stands for the cells that
+  have no op of their own for a sequence.
 - **compile s** is the time of the first call. Kernels are compiled once on a machine: of ours it is mostly a read of
   machine code from the disk.
 - **MB** is the peak of memory in one run, above what the process had after a tiny network of the same kind.

@@ -198,14 +198,19 @@ def loop_scan(
         carry, y = f(carry, tree.unflatten(structure, slices[t]))
         if room is None:
             outputs.append(y)
-            continue
-        leaves, outputs_structure = tree.flatten(y)
-        whole = [room(steps, y) for y in leaves] if whole is None else whole
-        for all_steps, one in zip(whole, leaves, strict=True):
-            all_steps[t] = one
-    if whole is not None:
-        return carry, tree.unflatten(outputs_structure, whole)
+        else:
+            whole = written(whole, y, t, steps, room)
+    if room is not None:
+        return carry, whole
     return carry, tree.map(lambda *ys: stack(ys), *(reversed(outputs) if reverse else outputs))
+
+
+def written(whole: Any, some: Any, place: Any, steps: int, room: Function) -> Any:
+    """The outputs of all steps with `some` of them at their place; the first ones make the room."""
+    whole = tree.map(lambda y: room(steps, y), some) if whole is None else whole
+    for outputs, y in zip(tree.flatten(whole)[0], tree.flatten(some)[0], strict=True):
+        outputs[place] = y
+    return whole
 
 
 def associative_scan(

@@ -537,14 +537,15 @@ def in_windows(run, carry, xs, steps, reverse):
         if parts or is_transformed((carry, ys)):
             parts.append(ys)
             continue
-        if outputs is None:
-            outputs = tree.map(lambda y: mx.zeros((steps, *y.shape[1:]), y.dtype), ys)
-        for whole, y in zip(tree.flatten(outputs)[0], tree.flatten(ys)[0], strict=True):
-            whole[start:end] = y  # where it is, since nothing else has `whole`
-        mx.async_eval(carry, outputs)
+        outputs = common.written(outputs, ys, builtins.slice(start, end), steps, room)
+        mx.async_eval(carry, outputs)  # before the next: mlx then writes into this array, and not into a copy
     if not parts:
         return carry, outputs
     return carry, tree.map(lambda *each: mx.concatenate(each), *(reversed(parts) if reverse else parts))
+
+
+def room(steps, ys):
+    return mx.zeros((steps, *ys.shape[1:]), ys.dtype)
 
 
 def is_transformed(arrays):

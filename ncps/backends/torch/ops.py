@@ -111,7 +111,7 @@ def dtype(x):
 def cast(x, dtype):
     dtype = native_dtype(dtype)
     if type(x) in NUMBERS:
-        return torch.tensor(x, dtype=dtype) if torch.compiler.is_compiling() else torch.scalar_tensor(x, dtype=dtype)
+        return torch.tensor(x, dtype=dtype)  # torch.scalar_tensor is faster, and raises where this gives infinity
     return tensor(common.exact(x, "torch")).to(dtype)
 
 
@@ -574,16 +574,21 @@ def random_dropout(inputs, rate, seed=None):
 def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
     if not unroll and torch.compiler.is_compiling():
         return compiled_scan(f, init, xs, length, reverse)
-    alone = not (torch.is_grad_enabled() or torch.compiler.is_compiling() or torch.jit.is_tracing() or is_mapped())
-    return step_by_step(f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse, room if alone else None)
+    in_place = None if torch.is_grad_enabled() or is_watched() else room
+    return step_by_step(f, tree.map(tensor, init), tree.map(tensor, xs), length, reverse, in_place)
 
 
 step_by_step = functools.partial(common.loop_scan, torch.unbind, torch.stack)
 
 
-def is_mapped():
-    """Whether a transformation of torch.func runs."""
-    return torch._C._functorch.maybe_current_level() is not None
+def is_watched():
+    """Whether a compiler, a tracer, a mode or a transformation of torch.func looks on or stands between."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.maybe_current_level() is not None
+    )
 
 
 def room(steps, y):

@@ -24,7 +24,7 @@ from ncps.backends.kernels.sequences import (
     wanted,
 )
 from ncps.backends.kernels.streams import ByIdentity
-from ncps.backends.torch.ops import OWN, by_hand, dtype, is_mapped
+from ncps.backends.torch.ops import OWN, by_hand, dtype, is_watched
 from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
 
@@ -149,13 +149,7 @@ def are_plain(tensors):
 
     That takes half of a step of a stream.
     """
-    return not (
-        torch.compiler.is_compiling()
-        or torch.jit.is_tracing()
-        or torch._C._len_torch_dispatch_stack()
-        or is_mapped()
-        or {*map(type, tensors)} - PLAIN
-    )
+    return not (is_watched() or {*map(type, tensors)} - PLAIN)
 
 
 def are_kept(parameters):

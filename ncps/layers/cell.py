@@ -149,7 +149,7 @@ class Cell(Layer):
 
     def runs_by_op(self, inputs: Tensor, **how: bool) -> bool:
         """Whether `whole_sequence` runs such inputs, also in single `steps`, or `in_loop`: see `is_offered`."""
-        return self.sequence_op is not None and self.fits_op() and is_offered(self.sequence_op, inputs, **how)
+        return self.sequence_op is not None and is_offered(self.sequence_op, inputs, **how) and self.fits_op()
 
     def fits_op(self) -> bool:
         """Whether the op has the options of this cell."""

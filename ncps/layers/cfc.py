@@ -149,15 +149,13 @@ class CfCCell(HoistingCell):
 
     def fits_op(self) -> bool:
         """It drops nothing out, and has some activations."""
-        given = self.backbone_activation, self.head_activation
-        known = all(name is None or (isinstance(name, str) and name in ops.ACTIVATIONS) for name in given)
-        return known and not self.drops_out()
+        return is_of_op(self.backbone_activation) and is_of_op(self.head_activation) and not self.drops_out()
 
     def sequence_of(
         self, cells: Any, inputs: Tensor, states: Any, times: Tensor, valid: Any, resets: Any, every: bool
     ) -> tuple[Tensor, Any]:
         """The run of cells like this one, each driven by the one before."""
-        layers = tuple(cell.layer_of_sequence() for cell in cells)
+        layers = tuple([cell.layer_of_sequence() for cell in cells])
         backbone: Any = self.backbone_activation
         head: Any = self.head_activation
         return ops.cfc_sequence(inputs, states, times, valid, resets, layers, self.mode, backbone, head, every)
@@ -165,8 +163,8 @@ class CfCCell(HoistingCell):
     def layer_of_sequence(self) -> ops.CfCLayer:
         """The weights as the op for whole sequences wants them."""
         maps = *[(layer.kernel, layer.bias) for layer in self.backbone], (self.heads_kernel, self.heads_bias)
-        mask = self._mask if self.masked else None
-        return ops.CfCLayer(maps, self.w_tau, self.A, mask) if self.mode == "pure" else ops.CfCLayer(maps, mask=mask)
+        w_tau, a = (self.w_tau, self.A) if self.mode == "pure" else (None, None)
+        return ops.CfCLayer(maps, w_tau, a, self._mask if self.masked else None)
 
     def constants(self, timespan: Tensor | None) -> Tree:
         """The first map for inputs and for states, and the other maps."""
@@ -504,6 +502,11 @@ class CfC(CellSequence):
     """
 
     make_cell = staticmethod(cfc_cell)
+
+
+def is_of_op(activation: Activation) -> bool:
+    """Whether `ops.cfc_sequence` has an activation."""
+    return activation is None or (isinstance(activation, str) and activation in ops.ACTIVATIONS)
 
 
 def check_mode(mode: str) -> str:

@@ -42,7 +42,7 @@ class List(Layer):
         return self.length
 
     def __iter__(self) -> Iterator[Any]:
-        return (getattr(self, str(i)) for i in range(self.length))
+        return iter([getattr(self, str(i)) for i in range(self.length)])  # a generator takes twice as long
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, str):  # mlx modules are dictionaries

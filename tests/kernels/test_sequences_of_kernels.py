@@ -32,7 +32,7 @@ LAYERS = {
     "cfc_exact": lambda: CfC(5, backbone_activation="gelu_exact", return_sequences=True, dtype="float64"),
     "cfc_elu": lambda: CfC(5, head_activation="elu", return_sequences=True, dtype="float64"),
 }
-PREPARED = {"cfc", "cfc_wired", "cfc_pure", "cfc_gelu"}  # whose parameters torch keeps prepared for single steps
+PREPARED = {"ltc", "ltc_last", "cfc", "cfc_wired", "cfc_pure", "cfc_gelu"}  # whose parameters torch keeps prepared for single steps
 OPTIONS = {
     "plain": {},
     "number": {"timespans": 0.3},
@@ -382,20 +382,20 @@ def test_a_forked_child_does_without_the_threads_of_torch(large):
 @pytest.mark.parametrize("name", LAYERS)
 def test_streams_on_torch_end_with_their_layers(name):
     torch = pytest.importorskip("torch")
-    from ncps.backends.torch.sequences import STREAMS
+    from ncps.backends.torch.sequences import BY_IDENTITY, BY_VALUE
 
     gc.collect()
-    before = len(STREAMS.known)
+    before = len(BY_IDENTITY.known) + len(BY_VALUE.known)
     with ncps.backend_scope("torch"), torch.no_grad():
         layer = LAYERS[name]()
         for _ in range(3):
             layer.step(torch.tensor(X[0, 0]))
     weights = [weakref.ref(p) for p in layer.parameters()]
-    assert len(STREAMS.known) == before + (sequences.wanted() and name in PREPARED)
+    assert len(BY_IDENTITY.known) + len(BY_VALUE.known) == before + (sequences.wanted() and name in PREPARED)
     del layer
     gc.collect()
     assert [one for one in weights if one() is not None] == []
-    assert len(STREAMS.known) == before
+    assert len(BY_IDENTITY.known) + len(BY_VALUE.known) == before
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -819,7 +819,7 @@ class FewSteps:
         self.masked = (places, np.empty(0, bool), np.empty(0, dtype)) if len(places) > 0 else None
         table, self.alive = addressed(plan, layers, mode)
         self.rest = np.empty(0, dtype), plan.values, table, len(layers), plan.scales, MODES[mode], 0, 0
-        self.dtype = dtype
+        self.dtype, self.no_outputs = dtype, np.empty((0, 0, 0), dtype)
 
     def __call__(
         self, inputs: Array, first: Sequence[Array], times: Array, valid: Array, resets: Array, sequences: bool
@@ -828,7 +828,7 @@ class FewSteps:
         if self.masked is not None:
             write_masked(*self.masked)
         states = joined(first)
-        outputs = np.empty((batch, steps if sequences else 0, first[-1].shape[1]), self.dtype)
+        outputs = np.empty((batch, steps, first[-1].shape[1]), self.dtype) if sequences else self.no_outputs
         forward_kernel(inputs, times, valid, resets, states, outputs, *self.rest, batch)
         final = split(states, first)
         return outputs if sequences else final[-1].copy(), final
@@ -950,7 +950,7 @@ def common_time(times: Array, folded: bool) -> np.floating:
 
 def joined(first: Sequence[Array]) -> Array:
     """The states of the layers, one behind the other; a copy."""
-    return first[0].flatten() if len(first) == 1 else np.concatenate([x.ravel() for x in first])
+    return first[0].ravel().copy() if len(first) == 1 else np.concatenate([x.ravel() for x in first])
 
 
 def split(states: Array, first: Sequence[Array]) -> tuple[Array, ...]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ncps.backends.kernels.streams import ByValue
 from ncps.ops.sequences.cfc import cfc_functions, unmasked
 from ncps.ops.sequences.ltc import ltc_functions
 
@@ -193,6 +194,27 @@ class LTCProgram(NamedTuple):
         return [(batch, steps, features), initial, times, *(w or (0,) for w in weights[:-6])]
 
 
+def one_sample(streams: ByValue, args: tuple[Any, ...], prepare: Callable[[], Any]) -> tuple[Array, Array] | None:
+    """`ops.ltc_sequence` of a sample alone, by what was prepared for its weights; None where that does not take it.
+
+    Args:
+        streams: which hold what `prepare` returned.
+        args: those of the op, as arrays; the synapses are only told apart.
+        prepare: makes a stream of the weights and synapses, or None.
+    """
+    inputs, initial, times, valid, resets, weights, synapses, *options, every = args
+    if not len(initial) == inputs.shape[1] == 1:  # one sample never takes a second thread
+        return None
+    if len(inputs) > 1:  # a single step comes from a layer, and takes less time than to look
+        check_shapes(inputs, [(initial, len(weights.cm))], times, valid, resets)
+    known = *options, inputs.shape[2], id(synapses.sensory_source)  # all arrays of a wiring live and end together
+    stream = streams.stream(synapses.source, weights, known, prepare)
+    if stream is None or not inputs.dtype == initial.dtype == times.dtype == stream.dtype:
+        return None
+    outputs, final = stream(batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets), every)
+    return (outputs.swapaxes(0, 1) if every else outputs), final
+
+
 class CfCProgram(NamedTuple):
     """The run of `ops.cfc_sequence`, see `LTCProgram`; `maps` is the number of linear maps of each layer."""
 
@@ -215,7 +237,7 @@ class CfCProgram(NamedTuple):
     def of(cls, args: tuple[Any, ...]) -> tuple[CfCProgram, list[Any]]:
         """The program for a call of the op, and the tensors that it takes but for masks; None where there is none."""
         inputs, initial, times, valid, resets, layers, mode, backbone, head, every = args
-        program = cls(mode, backbone, head, every, tuple(len(layer.maps) for layer in layers))
+        program = cls(mode, backbone, head, every, tuple([len(layer.maps) for layer in layers]))
         weights: list[Any] = []
         for layer in layers:
             for pair in layer.maps:

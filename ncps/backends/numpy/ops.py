@@ -330,10 +330,14 @@ def cumprod(x, axis=0):
 
 def product(function):
     # ml_dtypes' bfloat16 comes out of NumPy's products as float32
-    return lambda x1, x2: function(x1, x2).astype(np.result_type(x1, x2), copy=False)
+    def op(x1, x2):
+        made = function(x1, x2)
+        return made if made.dtype is x1.dtype is x2.dtype else made.astype(np.result_type(x1, x2), copy=False)
+
+    return op
 
 
-matmul = binary(product(np.matmul))
+matmul = binary(product(lambda x1, x2: (np.dot if x1.ndim == x2.ndim == 2 else np.matmul)(x1, x2)))  # dot starts sooner
 outer = binary(product(np.outer))
 
 

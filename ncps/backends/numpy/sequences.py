@@ -15,11 +15,10 @@ from ncps.backends.kernels.sequences import (
     check_shapes,
     elapsed,
     flags,
-    plain,
+    one_sample,
     threads,
 )
-from ncps.backends.kernels.streams import ByIdentity
-from ncps.backends.numpy.streams import Streams
+from ncps.backends.kernels.streams import ByIdentity, ByValue
 from ncps.ops.dispatch import COMPOSITES
 
 TYPES = {np.dtype(np.float32), np.dtype(np.float64)}
@@ -45,19 +44,12 @@ def by_kernels(name, program, arrays, args):
     return program.outcome(program.forward(arrays, False, threads()))
 
 
-BY_VALUE = Streams()
+BY_VALUE = ByValue()
 
 
 def ltc_sequence(*args):
-    inputs, initial, times, valid, resets, weights, synapses, *options, every = args
-    if len(initial) == inputs.shape[1] == 1:  # a sample alone never takes a second thread
-        known = *options, inputs.shape[2], id(synapses.sensory_source)  # all arrays of a wiring live and end together
-        stream = BY_VALUE.stream(synapses.source, weights, known, functools.partial(ltc_stream, args))
-        if stream is not None and inputs.dtype == initial.dtype == times.dtype == stream.dtype:
-            given = batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets)
-            outputs, final = stream(*given, every)
-            return (outputs.swapaxes(0, 1) if every else outputs), final
-    return by_kernels("ltc_sequence", *LTCProgram.of(args), args)
+    outcome = one_sample(BY_VALUE, args, functools.partial(ltc_stream, args))
+    return by_kernels("ltc_sequence", *LTCProgram.of(args), args) if outcome is None else outcome
 
 
 def ltc_stream(args):

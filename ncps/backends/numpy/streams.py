@@ -12,11 +12,10 @@ are one product M [activity, v, 1]. The weights and the 1/2 of the logistic func
 from __future__ import annotations
 
 import math
-import threading
 
 import numpy as np
 
-from ncps.backends.kernels.streams import released
+from ncps.backends.kernels.streams import ByValue
 from ncps.ops.dispatch import COMPOSITES
 
 SHORTEST = 1e-30  # elapsed time of a solver step, by which capacitances can be divided in float32
@@ -80,27 +79,7 @@ def conducted(target, neurons, w, erev):
     return matrix, matrix.sum(1)
 
 
-class Streams(threading.local):
-    """What was prepared for the last weights, in each thread, for streams may compute in place.
-
-    Users may change weights in place as well: so their bytes are compared at every call.
-    """
-
-    def __init__(self):
-        self.known = {}
-
-    def stream(self, owner, weights, options, prepare):
-        """What `prepare` returned for these weights (None where there is none) and options of an array's owner."""
-        place = id(owner)
-        values = [None if x is None else x.tobytes() for x in weights], options
-        seen, _, stream = self.known.get(place, (None, None, None))
-        if seen != values:
-            stream = prepare()
-            self.known[place] = values, released(owner, self.known), stream
-        return stream
-
-
-STREAMS = Streams()
+STREAMS = ByValue()
 
 
 def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfolds, epsilon, motors, every):

@@ -21,9 +21,10 @@ from ncps.backends.kernels.sequences import (
     check_shapes,
     elapsed,
     flags,
+    one_sample,
     wanted,
 )
-from ncps.backends.kernels.streams import ByIdentity
+from ncps.backends.kernels.streams import ByIdentity, ByValue
 from ncps.backends.torch.ops import OWN, by_hand, dtype, is_watched
 from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
@@ -160,10 +161,30 @@ def are_kept(parameters):
     )
 
 
-STREAMS = ByIdentity(torch.Tensor.data_ptr, are_kept)
+BY_IDENTITY = ByIdentity(torch.Tensor.data_ptr, are_kept)
 
 
-def stepped(args):
+BY_VALUE = ByValue()
+
+
+def one_ltc(args):
+    """A sample alone through an LTC with weights that are prepared; None where somebody looks on."""
+    *given, weights, synapses, unfolds, epsilon, motors, every = args
+    if given[0].shape[1] != 1 or not (are_plain([*given, *weights]) and usable([*given, *weights])):
+        return None
+    options = unfolds, epsilon, motors, every
+    args = *arrays(given), type(weights)(*arrays(weights)), synapses, *options
+
+    def prepare():
+        values = args[WEIGHTS], type(synapses)(*arrays(synapses)), *options
+        program, arguments = PROGRAMS["ltc_sequence"].of((*args[:WEIGHTS], *values))
+        return program.stream(arguments[WEIGHTS:])
+
+    outcome = one_sample(BY_VALUE, args, prepare)
+    return None if outcome is None else tensors(outcome)
+
+
+def few_steps_of_cfc(args):
     """A few steps of a CfC with parameters that are prepared; None where they are not, or somebody looks on.
 
     In a control loop, laying parameters out takes longer than the step.
@@ -177,13 +198,14 @@ def stepped(args):
     if not program.exists():
         return None
     prepare = functools.partial(few_steps, program, features, masks, weights)
-    stream = STREAMS.stream((program, features), [*masks, *weights], prepare)
+    stream = BY_IDENTITY.stream((program, features), [*masks, *weights], prepare)
     if stream is None or not (are_plain(own) and usable(own)):
         return None
     inputs, times, valid, resets, *initial = arrays(own)
     if inputs.dtype != stream.dtype:
         return None
-    check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
+    if batch * steps > 1:  # a single step comes from a layer, and takes less time than to look
+        check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
     own = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
     outputs, final = stream(*own, program.every)
     return program.outcome(tensors([outputs, *final]))
@@ -194,12 +216,15 @@ def few_steps(program, features, masks, weights):
     return program.few_steps(features, arrays(masks), arrays(weights)) if usable([*weights, *masks]) else None
 
 
+STREAMED = {"ltc_sequence": one_ltc, "cfc_sequence": few_steps_of_cfc}
+
+
 def fused(name):
     """The op `name` by kernels where they can, else by its own body."""
 
     def op(*args):
-        if FAST and name == "cfc_sequence" and not (torch.compiler.is_compiling() or torch.is_grad_enabled()):
-            outcome = stepped(args)
+        if FAST and not (torch.compiler.is_compiling() or torch.is_grad_enabled()):
+            outcome = STREAMED[name](args)
             if outcome is not None:
                 return outcome
         args = UNMASKED[name](args)

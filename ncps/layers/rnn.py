@@ -86,8 +86,6 @@ class RNN(Layer):
         """Builds the cell for inputs (B, T, F) or (T, F)."""
         self.features = check_size("the number of features", input_shape[-1])
         self.cell.ensure_built((None, input_shape[-1]))
-        # Within a compiled loop over chunks, frameworks would draw once for all of them.
-        self._draws = any(hasattr(layer, "seed_generator") for layer in self.cell.layers_within())
         if self.stateful:
             self.build_state(input_shape)
 
@@ -222,7 +220,7 @@ class RNN(Layer):
             return packed, (recorded, None)
 
         # What the inputs contribute to all steps may take several times the memory of the outputs.
-        in_chunks = chunk if self.unroll or self._draws else functools.partial(over_chunks, chunk)
+        in_chunks = chunk if self.unroll else functools.partial(over_chunks, chunk)
         xs = run.inputs, None if shared is not None else run.times, run.valid, run.resets
         packed, (recorded, _) = in_chunks(first, (xs, None))
         return recorded, packed, constants

@@ -514,6 +514,17 @@ def test_dropout_draws_anew_and_repeats_under_a_seed(backend, make):
     assert (to_numpy(compiled(other)()) != first).any()
 
 
+@pytest.mark.usefixtures("short_chunks")
+def test_a_compiled_loop_drops_out_anew_at_each_step(backend):
+    """Also where it runs in chunks, each of which a compiler could take for the first."""
+    layer = CfC(4, backbone_units=40, backbone_dropout=0.5, input_size=40, return_sequences=True)
+    weights = dict(zip(layer.weight_paths(), layer.get_weights(), strict=True))
+    weights["cell/backbone/0/kernel"][40:] = 0.0  # nothing of the state: steps differ by what is dropped only
+    layer.set_weights(list(weights.values()))
+    outputs = to_numpy(compiled(layer)()).round(5)
+    assert len(np.unique(outputs, axis=0)) == len(outputs)
+
+
 def dropped(layer, **options):
     output = to_numpy(layer(ONES, **options))
     assert set(np.unique(output)) <= {0.0, 1.0, 2.0}

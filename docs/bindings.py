@@ -46,7 +46,7 @@ class Binding(NamedTuple):
 def bindings(backend: str) -> dict[str, Binding]:
     """The bindings of a backend, by the op's name in the tables."""
     found = {}
-    for file in ("ops.py", "sequences.py"):
+    for file in ("ops.py", "random.py", "control.py", "sequences.py"):
         path = FOLDER / backend / file
         if path.exists():
             text = path.read_text(encoding="utf-8")

@@ -113,4 +113,4 @@ def short_chunks(monkeypatch):
     """Sequences of more than four steps run in chunks of two."""
     monkeypatch.setattr(importlib.import_module("ncps.ops.sequences.chunks"), "CHUNK", 2)
     if importlib.util.find_spec("mlx") is not None:
-        monkeypatch.setattr(importlib.import_module("ncps.backends.mlx.ops"), "WINDOW", 2)
+        monkeypatch.setattr(importlib.import_module("ncps.backends.mlx.control"), "WINDOW", 2)

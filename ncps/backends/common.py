@@ -21,19 +21,17 @@ NUMBERS = (bool, int, float, np.generic)
 TRAINING = ("optimizer", "compiled", "training_step")  # see ncps/backends/optimizer.py
 
 
-def register_backend(name: str, ops: ModuleType, training: ModuleType, native: type) -> None:
-    """Binds what the modules of a backend define."""
+def register_backend(name: str, native: type, *modules: ModuleType) -> None:
+    """Binds what the modules of a backend define; where two know a name, the first of them."""
+    defined = {key: value for module in reversed(modules) for key, value in vars(module).items()}
     for op in PRIMITIVES:
-        NCPSBackend.register_op(name, op, getattr(ops, op))
-    for op in COMPOSITES:  # of these, a backend may have its own
-        if hasattr(ops, op):
-            NCPSBackend.register_op(name, op, getattr(ops, op))
-    for function in TRAINING:
-        if hasattr(training, function):
-            NCPSBackend.register_op(name, function, getattr(training, function))
+        NCPSBackend.register_op(name, op, defined[op])
+    for op in (*COMPOSITES, *TRAINING):  # of these, a backend may have its own
+        if op in defined:
+            NCPSBackend.register_op(name, op, defined[op])
     NCPSBackend.register(name, "Layer", native)
     if (seed := seeds.given_seed()) is not None:
-        ops.random_set_seed(seed)
+        defined["random_set_seed"](seed)
 
 
 def register_sequences(name: str, sequences: ModuleType) -> None:

@@ -239,18 +239,19 @@ def test_outlines_for_the_compiler_are_what_the_kernels_return(dtype, monkeypatc
 
     if not sequences.wanted():
         pytest.skip("numba is not installed, or not wanted")
-    from ncps.backends.torch.sequences import sequence
+    from ncps.backends.torch import sequences as on_torch
 
+    operator, calls = on_torch.OPERATORS[on_torch.forward], []
     ncps.set_seed(0)
     with ncps.backend_scope("torch"):
         layers = [CfC(5, dtype=dtype), LTC(AutoNCP(9, 2), dtype=dtype), CfC(5, mode="pure", dtype=dtype)]
-    calls = []
-    monkeypatch.setattr("ncps.backends.torch.sequences.sequence", lambda *args: calls.append(args) or sequence(*args))
+    monkeypatch.setattr(on_torch, "are_plain", lambda tensors: False)
+    monkeypatch.setitem(on_torch.OPERATORS, on_torch.forward, lambda *args: calls.append(args) or operator(*args))
     for layer in layers:
         layer(torch.tensor(X), timespans=torch.tensor(TIMES))
     assert len(calls) == len(layers)
     for args in calls:
-        opcheck(sequence, args, test_utils=("test_schema", "test_faketensor"))
+        opcheck(operator, args, test_utils=("test_schema", "test_faketensor"))
 
 
 @pytest.mark.parametrize("samples", [1, 3])

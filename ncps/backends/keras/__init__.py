@@ -18,10 +18,10 @@ if keras.backend.backend() == "openvino":  # from Keras' configuration file
 
 from ncps.backend import NCPSBackend  # noqa: E402
 from ncps.backends.common import register_backend  # noqa: E402
-from ncps.backends.keras import models, module, ops, sequences, training  # noqa: E402
+from ncps.backends.keras import control, models, module, ops, random, sequences, training  # noqa: E402
 from ncps.layers.binding import bind  # noqa: E402
 
-register_backend("keras", ops, training, module.KerasLayer)
+register_backend("keras", module.KerasLayer, ops, random, control, training)
 NCPSBackend.register("keras", "NativeModel", models.KerasModel)
 NCPSBackend.register("keras", "Sequential", models.Sequential)
 NCPSBackend.register("keras", "Functional", models.Functional)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import itertools
-import threading
-import weakref
 
 import keras
 import numpy as np
@@ -424,160 +421,6 @@ def log_softmax(x, axis=-1):
     return keras.ops.log_softmax(floating(x), axis)
 
 
-# ---- random: Keras' generators, whose state is a variable
-
-
-class Drawn(keras.random.SeedGenerator):
-    """A seed that has been drawn, in the form in which Keras takes it."""
-
-    def __init__(self, seed):
-        self.seed = self._initial_seed = seed
-
-    def next(self, ordered=True):
-        return self.seed
-
-
-class Recording(threading.local):
-    """How draws get their seeds in a function that is run again."""
-
-    draw = None
-
-
-recording = Recording()
-
-
-class Stream:
-    """A generator in the form that the ops on jax draw from, and lift out of the functions that jax transforms."""
-
-    def __init__(self, generator):
-        self.generator = weakref.proxy(generator)
-
-    def __call__(self):
-        if below.lifting.frame is not None:
-            return below.lifting.frame.key(self)
-        return below.jax.random.wrap_key_data(self.generator.next())
-
-
-streams = weakref.WeakKeyDictionary()
-
-
-def next_seed(generator):
-    if FRAMEWORK == "jax":
-        return streams.setdefault(generator, Stream(generator))()
-    if FRAMEWORK == "tensorflow":
-        return below.next_seed(generator)
-    return generator.next() if recording.draw is None else recording.draw(generator)
-
-
-def random_seed_generator(seed=None):
-    return keras.random.SeedGenerator(seed)
-
-
-def random_set_seed(seed):
-    keras.utils.set_random_seed(seed)
-    below.random_set_seed(seed)
-
-
-def generator(seed):
-    if isinstance(seed, keras.random.SeedGenerator):
-        return Drawn(next_seed(seed))
-    if seed is None and FRAMEWORK == "jax" and below.lifting.frame is not None:  # where Keras' own would be a constant
-        return Drawn(below.draw(below.GLOBAL))
-    return None if seed is None else int(seed)
-
-
-def random_normal(shape, mean=0.0, stddev=1.0, dtype="float32", seed=None):
-    return keras.random.normal(shape, mean, stddev, native_dtype(dtype), generator(seed))
-
-
-def random_uniform(shape, minval=0.0, maxval=1.0, dtype="float32", seed=None):
-    return keras.random.uniform(shape, minval, maxval, native_dtype(dtype), generator(seed))
-
-
-def random_randint(shape, minval, maxval, dtype="int32", seed=None):
-    return keras.random.randint(shape, minval, maxval, native_dtype(dtype), generator(seed))
-
-
-def random_bernoulli(shape, probability=0.5, seed=None):
-    return random_uniform(shape, seed=seed) < probability
-
-
-def random_dropout(inputs, rate, seed=None):
-    inputs = floating(inputs)
-    return keras.random.dropout(inputs, rate, seed=generator(seed)) if rate < 1 else keras.ops.zeros_like(inputs)
-
-
-# ---- control: of the framework
-
-
-def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
-    return below.scan(f, tensors(init), tensors(xs), length, reverse, unroll)
-
-
-def associative_scan(f, elems, reverse=False, axis=0):
-    return below.associative_scan(f, tensors(elems), reverse, axis)
-
-
-def cond(pred, true_fn, false_fn):
-    return below.cond(tensors(pred), lambda: tensors(true_fn()), lambda: tensors(false_fn()))
-
-
-def while_loop(cond, body, loop_vars, maximum_iterations=None):
-    return below.while_loop(cond, body, tensors(tuple(loop_vars)), maximum_iterations)
-
-
-def fori_loop(lower, upper, body_fun, init_val):
-    return below.fori_loop(lower, upper, body_fun, tensors(init_val))
-
-
-def vectorized_map(function, elements):
-    return below.vectorized_map(function, tensors(elements))
-
-
-def checkpoint(function):
-    def op(*args, **kwargs):
-        run = same_draws(function) if FRAMEWORK == "torch" else function
-        return below.checkpoint(run)(*tensors(args), **tensors(kwargs))
-
-    return op
-
-
-def same_draws(function):
-    """`function`, which draws the seeds of its first run again; torch itself knows of its own generators only."""
-    seeds, runs = [], itertools.count()
-
-    @functools.wraps(function, updated=())
-    def op(*args, **kwargs):
-        outer, again = recording.draw, iter(seeds) if next(runs) else None
-
-        def draw(generator):
-            if again is not None:
-                return next(again)
-            seeds.append(generator.next() if outer is None else outer(generator))
-            return seeds[-1]
-
-        recording.draw = draw
-        try:
-            return function(*args, **kwargs)
-        finally:
-            recording.draw = outer
-
-    return op
-
-
-def custom_gradient(function, forward, backward):
-    op = below.custom_gradient(function, forward, backward)
-    return lambda *args: op(*tensors(args))
-
-
-stop_gradient = unary(keras.ops.stop_gradient)
-
-
-def value_and_grad(function):
-    op = below.value_and_grad(function)
-    return lambda *args: op(*tensors(args))
-
-
 # ---- tensors with numbers
 #
 # keras.ops computes float64 and int64 in 32 bits on some frameworks, drops axes on torch, and refuses some arguments on
@@ -586,9 +429,7 @@ def value_and_grad(function):
 DIRECT = (ops.activations, ops.arithmetic, ops.comparison, ops.indexing, ops.linalg, ops.reductions, ops.shapes)
 
 
-def direct(name, signature, symbolic):
-    concrete = getattr(below, name)
-
+def direct(concrete, signature, symbolic):
     @functools.wraps(signature)
     def op(*args, **kwargs):
         leaves, structure = tree.flatten((args, kwargs))
@@ -605,8 +446,17 @@ def direct(name, signature, symbolic):
 
 for name, signature in PRIMITIVES.items():
     if signature.__module__ in {theme.__name__ for theme in DIRECT}:
-        globals()[name] = direct(name, signature, globals()[name])
+        globals()[name] = direct(getattr(below, name), signature, globals()[name])
 
-for name, body in COMPOSITES.items():  # of parts of runs over sequences, a framework may have its own
-    if body.__module__.startswith(f"{ops.__name__}.sequences.") and hasattr(below, name):
-        globals()[name] = direct(name, body, body)
+
+def parts_of_sequences(framework):
+    """Of the ops that runs over sequences are composed of, those that a module of the framework has its own of."""
+    inside = f"{ops.__name__}.sequences."
+    return {
+        name: direct(getattr(framework, name), body, body)
+        for name, body in COMPOSITES.items()
+        if body.__module__.startswith(inside) and hasattr(framework, name)
+    }
+
+
+globals().update(parts_of_sequences(below))

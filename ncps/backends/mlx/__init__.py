@@ -1,6 +1,6 @@
 """The mlx backend."""
 
 from ncps.backends.common import register_backend
-from ncps.backends.mlx import module, ops, training
+from ncps.backends.mlx import control, module, ops, random, training
 
-register_backend("mlx", ops, training, module.MLXLayer)
+register_backend("mlx", module.MLXLayer, ops, random, control, training)

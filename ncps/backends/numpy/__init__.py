@@ -3,9 +3,9 @@
 from ncps.backend import NCPSBackend
 from ncps.backends.common import register_backend, register_sequences
 from ncps.backends.kernels.sequences import wanted
-from ncps.backends.numpy import module, ops, streams, training
+from ncps.backends.numpy import control, module, ops, random, streams, training
 
-register_backend("numpy", ops, training, module.NumpyLayer)
+register_backend("numpy", module.NumpyLayer, ops, random, control, training)
 if wanted():
     from ncps.backends.numpy import sequences
 

@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 
-from ncps import tree
 from ncps.backends import common
 
 # ---- types and conversion
@@ -468,98 +467,3 @@ def softmax(x, axis=-1):
 def log_softmax(x, axis=-1):
     x = floating(x)
     return x - logsumexp(x, axis, True)
-
-
-# ---- random
-
-GLOBAL = [np.random.default_rng()]  # in a list, so that set_seed replaces it for everyone
-
-
-def random_seed_generator(seed=None):
-    return np.random.default_rng(GLOBAL[0].integers(2**63) if seed is None else seed)
-
-
-def random_set_seed(seed):
-    GLOBAL[0] = np.random.default_rng(seed)
-
-
-def generator(seed):
-    if seed is None:
-        return GLOBAL[0]
-    return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)
-
-
-def random_normal(shape, mean=0.0, stddev=1.0, dtype="float32", seed=None):
-    return generator(seed).normal(mean, stddev, shape).astype(native_dtype(dtype))
-
-
-def random_uniform(shape, minval=0.0, maxval=1.0, dtype="float32", seed=None):
-    return generator(seed).uniform(minval, maxval, shape).astype(native_dtype(dtype))
-
-
-def random_randint(shape, minval, maxval, dtype="int32", seed=None):
-    return generator(seed).integers(minval, maxval, shape).astype(native_dtype(dtype))
-
-
-def random_bernoulli(shape, probability=0.5, seed=None):
-    return generator(seed).random(shape) < probability
-
-
-def random_dropout(inputs, rate, seed=None):
-    inputs = floating(inputs)
-    kept = random_bernoulli(inputs.shape, 1 - rate, seed)
-    return np.where(kept, inputs / (1 - rate), 0).astype(inputs.dtype) if rate < 1 else np.zeros_like(inputs)
-
-
-# ---- control
-
-
-def scan(f, init, xs=None, length=None, reverse=False, unroll=False):
-    return common.loop_scan(list, np.stack, f, init, xs, length, reverse, room)
-
-
-def room(steps, y):
-    y = np.asarray(y)
-    return np.empty((steps, *y.shape), y.dtype)
-
-
-def associative_scan(f, elems, reverse=False, axis=0):
-    return common.associative_scan(np.concatenate, np.stack, f, elems, reverse, axis)
-
-
-def cond(pred, true_fn, false_fn):
-    return true_fn() if pred else false_fn()
-
-
-def while_loop(cond, body, loop_vars, maximum_iterations=None):
-    loop_vars, count = tuple(loop_vars), 0
-    while (maximum_iterations is None or count < maximum_iterations) and cond(*loop_vars):
-        result = body(*loop_vars)
-        loop_vars, count = tuple(result) if isinstance(result, (tuple, list)) else (result,), count + 1
-    return loop_vars
-
-
-def fori_loop(lower, upper, body_fun, init_val):
-    for i in range(lower, upper):
-        init_val = body_fun(i, init_val)
-    return init_val
-
-
-def vectorized_map(function, elements):
-    results = [function(tree.map(lambda x, i=i: x[i], elements)) for i in range(common.scan_length(elements, None))]
-    return tree.map(lambda *xs: np.stack(xs), *results)
-
-
-def checkpoint(function):
-    return function
-
-
-def custom_gradient(function, forward, backward):
-    return function
-
-
-stop_gradient = unary(lambda x: x)
-
-
-def value_and_grad(function):
-    return common.no_gradients()

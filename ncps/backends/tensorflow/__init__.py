@@ -1,6 +1,6 @@
 """The tensorflow backend."""
 
 from ncps.backends.common import register_backend
-from ncps.backends.tensorflow import module, ops, training
+from ncps.backends.tensorflow import control, module, ops, random, training
 
-register_backend("tensorflow", ops, training, module.TensorflowLayer)
+register_backend("tensorflow", module.TensorflowLayer, ops, random, control, training)

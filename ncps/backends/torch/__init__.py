@@ -1,7 +1,7 @@
 """The torch backend."""
 
 from ncps.backends.common import register_backend, register_sequences
-from ncps.backends.torch import module, ops, sequences, training
+from ncps.backends.torch import control, module, ops, random, sequences, training
 
-register_backend("torch", ops, training, module.TorchLayer)
+register_backend("torch", module.TorchLayer, ops, random, control, training)
 register_sequences("torch", sequences)

@@ -25,13 +25,14 @@ from ncps.backends.kernels.sequences import (
     wanted,
 )
 from ncps.backends.kernels.streams import ByIdentity, ByValue
-from ncps.backends.torch.ops import OWN, by_hand, dtype, is_watched
+from ncps.backends.torch.control import by_hand, is_watched
+from ncps.backends.torch.ops import OWN, dtype
 from ncps.backends.torch.threads import team
 from ncps.ops.dispatch import COMPOSITES
 
 FAST = wanted()
 TYPES = (torch.float32, torch.float64)
-PLAIN = {*OWN, type(None)}
+PLAIN = {*OWN, type(None), bool}
 
 
 @torch.compiler.assume_constant_result  # the compiler would trace how json does it
@@ -62,18 +63,11 @@ def empty(shapes, like):
     return [like.new_empty(shape) for shape in shapes]
 
 
-@torch.library.custom_op("ncps::sequence", mutates_args=(), device_types="cpu")
-def sequence(name: str, options: str, inputs: Sequence[torch.Tensor | None], keep: bool) -> list[torch.Tensor]:
+def forward(name: str, options: str, inputs: Sequence[torch.Tensor | None], keep: bool) -> list[torch.Tensor]:
     return tensors(program_of(name, options).forward(arrays(inputs), keep, torch.get_num_threads()))
 
 
-@sequence.register_fake
-def _(name, options, inputs, keep):
-    return empty(program_of(name, options).shapes(shapes(inputs), dtype(inputs[0]), keep), inputs[0])
-
-
-@torch.library.custom_op("ncps::sequence_backward", mutates_args=(), device_types="cpu")
-def sequence_backward(
+def backward(
     name: str,
     options: str,
     inputs: Sequence[torch.Tensor | None],
@@ -84,7 +78,18 @@ def sequence_backward(
     return tensors(program.backward(arrays(inputs), arrays(kept), arrays(upstream), torch.get_num_threads()))
 
 
-@sequence_backward.register_fake
+OPERATORS = {
+    run: torch.library.custom_op(name, run, mutates_args=(), device_types="cpu")
+    for name, run in (("ncps::sequence", forward), ("ncps::sequence_backward", backward))
+}
+
+
+@OPERATORS[forward].register_fake
+def _(name, options, inputs, keep):
+    return empty(program_of(name, options).shapes(shapes(inputs), dtype(inputs[0]), keep), inputs[0])
+
+
+@OPERATORS[backward].register_fake
 def _(name, options, inputs, kept, upstream):
     return empty(program_of(name, options).gradient_shapes(shapes(inputs)), inputs[0])
 
@@ -118,7 +123,7 @@ def flat_dims(dims, args):
 if FAST and (threads := team()) is not None:
     lend(threads)
 
-for one in (sequence, sequence_backward):
+for one in OPERATORS.values():
     one.register_vmap(one_by_one(one))
 
 
@@ -216,6 +221,11 @@ def few_steps(program, features, masks, weights):
     return program.few_steps(features, arrays(masks), arrays(weights)) if usable([*weights, *masks]) else None
 
 
+def run(program, name, options, *given):
+    """`forward` or `backward`, as an operator of torch if somebody looks on: that takes as long as a short sequence."""
+    return (program if are_plain(tree.flatten(given)[0]) else OPERATORS[program])(name, options, *given)
+
+
 STREAMED = {"ltc_sequence": one_ltc, "cfc_sequence": few_steps_of_cfc}
 
 
@@ -235,28 +245,26 @@ def fused(name):
             if tracing or torch.compiler.is_compiling():
                 return FUNCTIONS[name](args)[0](*args[: TREES[name]])
             return COMPOSITES[name](*args)
-        if not torch.is_grad_enabled() and are_plain(given):
-            return program.outcome(tensors(program.forward(arrays(given), False, torch.get_num_threads())))
         options, static, count = text_of(*program), args[TREES[name] :], program.results
 
         def taken(args):
             return PROGRAMS[name].of((*args, *static))[1]
 
         def function(*args):
-            return program.outcome(sequence(name, options, taken(args), False))
+            return program.outcome(run(forward, name, options, taken(args), False))
 
-        def forward(*args):
-            results = sequence(name, options, taken(args), True)
+        def kept_forward(*args):
+            results = run(forward, name, options, taken(args), True)
             return program.outcome(results[:count]), (args, results[count:])
 
-        def backward(residuals, upstream):
+        def kept_backward(residuals, upstream):
             args, kept = residuals
             outputs, final = upstream
             upstream = [outputs, *tree.flatten(final)[0]]
-            return program.gradients(args, sequence_backward(name, options, taken(args), kept, upstream))
+            return program.gradients(args, run(backward, name, options, taken(args), kept, upstream))
 
         again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
-        return by_hand(function, forward, backward, again)(*args[: TREES[name]])
+        return by_hand(function, kept_forward, kept_backward, again)(*args[: TREES[name]])
 
     op.for_steps, op.offers, op.for_loops = FAST, offers, for_loops
     return op

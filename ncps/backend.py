@@ -45,9 +45,10 @@ NATIVE_MODEL = "NativeModel"
 class _Active(threading.local):
     """The innermost scope of this thread. `ContextVar.set` cannot be traced by torch.compile; this can."""
 
-    backend: str | None = None
-    ops: dict[str, Callable[..., Any]] | None = None
-    training: bool | None = None
+    def __init__(self) -> None:  # attributes of the class would make torch compile a layer again after its first call
+        self.backend: str | None = None
+        self.ops: dict[str, Callable[..., Any]] | None = None
+        self.training: bool | None = None
 
 
 class _Process:

@@ -105,9 +105,9 @@ def test_a_batch_of_nobody_has_gradients_of_nothing(name):
     assert all((p.grad == 0).all() for p in layer.parameters() if p.requires_grad)
 
 
-def ops_of(kind, args):
+def ops_of(kind, args, cell=None):
     """The op that a layer of 4 inputs and 4 neurons runs, with these arguments for its inputs, state and times."""
-    cell = kind(4, input_size=4, dtype="float64").cell
+    cell = cell or kind(4, input_size=4, dtype="float64").cell
     if kind is LTC:
         return ncps.ops.ltc_sequence(*args, cell.weights_of_sequence(), cell.ends_of_synapses(), 6, 1e-8, 4, True)
     inputs, initial, *others = args
@@ -136,6 +136,50 @@ def test_arrays_of_other_shapes_are_refused(kind, times, argument, shape, expect
     told = f"Expected {expected} with inputs of shape {args[0].shape}. Received: {shape}."
     with ncps.backend_scope("numpy"), pytest.raises(ValueError, match=re.escape(told)):
         ops_of(kind, args)
+
+
+@pytest.mark.parametrize("kind", [LTC, CfC])
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("framework", ["numpy", "torch"])
+@pytest.mark.parametrize(
+    ("argument", "shape"), [(1, (1, 3)), (1, (1, 5)), (2, (7, 1, 1)), (3, (7, 1, 1)), (4, (5, 2, 1)), (4, (1, 1))]
+)
+def test_streams_that_are_prepared_refuse_other_shapes(framework, kind, steps, argument, shape):
+    if not sequences.wanted():
+        pytest.skip("numba is not installed, or not wanted")
+    if framework == "torch":
+        torch = pytest.importorskip("torch")
+    gradients = torch.no_grad() if framework == "torch" else contextlib.nullcontext()
+    with ncps.backend_scope(framework), gradients:
+        cell = kind(4, input_size=4, dtype="float64").cell
+        args = [ncps.ops.convert_to_tensor(x) for x in (X[:1, :steps].swapaxes(0, 1), np.zeros((1, 4)), np.float64(1))]
+        args += None, None
+        for _ in range(3):
+            assert type(ops_of(kind, args, cell)) is tuple
+        args[argument] = ncps.ops.convert_to_tensor(np.ones(shape, bool if argument > 2 else float))
+        with pytest.raises(ValueError, match=re.escape(f"Received: {shape}.")):
+            ops_of(kind, args, cell)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_torch_tensors_that_are_negated_later(name):
+    """Some views of complex tensors have a bit that says so, and no array."""
+    torch = pytest.importorskip("torch")
+    ncps.set_seed(0)
+    with ncps.backend_scope("torch"):
+        layer = LAYERS[name]()
+    x = torch.tensor(X)
+    negated = torch.complex(x, -x).conj().imag
+    assert negated.is_neg()
+    with torch.no_grad():
+        torch.testing.assert_close(layer(negated), layer(x))
+    factors = torch.complex(*(torch.tensor(RNG.normal(size=layer(x).shape)) for _ in range(2)))
+    found = []
+    for loss in (lambda y: (torch.complex(0 * y, y).conj() * factors).real.sum(), lambda y: (y * factors.imag).sum()):
+        layer.zero_grad()
+        loss(layer(x)).backward()
+        found.append([p.grad for p in layer.parameters() if p.requires_grad])
+    torch.testing.assert_close(*found)
 
 
 def test_a_layer_for_other_inputs_is_refused():

@@ -115,6 +115,20 @@ def test_torch_compile_with_times_that_are_no_tensors(name, times):
 
 
 @pytest.mark.parametrize("name", ["ltc", "cfc"])
+def test_torch_compiles_once_for_all_states(name):
+    needs("torch")
+    import torch
+
+    torch._dynamo.reset()
+    layer, x = made(name, "torch"), torch.tensor(X)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    for once_more in (False, True, True):
+        state = torch.zeros(len(X), layer.cell.state_size) + once_more  # each time another tensor
+        with torch._dynamo.config.patch(error_on_recompile=once_more):
+            np.testing.assert_allclose(to_numpy(compiled(x, state)), to_numpy(layer(x, state)), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["ltc", "cfc"])
 def test_torch_compile_with_a_mask(name):
     needs("torch")
     import torch
@@ -514,14 +528,30 @@ def test_dropout_draws_anew_and_repeats_under_a_seed(backend, make):
     assert (to_numpy(compiled(other)()) != first).any()
 
 
-@pytest.mark.usefixtures("short_chunks")
-def test_a_compiled_loop_drops_out_anew_at_each_step(backend):
-    """Also where it runs in chunks, each of which a compiler could take for the first."""
+@pytest.fixture
+def dropping(short_chunks):
+    """A layer that runs in chunks, whose outputs for the same inputs differ by what it drops only."""
     layer = CfC(4, backbone_units=40, backbone_dropout=0.5, input_size=40, return_sequences=True)
     weights = dict(zip(layer.weight_paths(), layer.get_weights(), strict=True))
-    weights["cell/backbone/0/kernel"][40:] = 0.0  # nothing of the state: steps differ by what is dropped only
+    weights["cell/backbone/0/kernel"][40:] = 0.0  # nothing of the state
     layer.set_weights(list(weights.values()))
-    outputs = to_numpy(compiled(layer)()).round(5)
+    return layer
+
+
+def test_a_compiled_loop_drops_out_anew_at_each_step(backend, dropping):
+    """Also where it runs in chunks, each of which a compiler could take for the first."""
+    outputs = to_numpy(compiled(dropping)()).round(5)
+    assert len(np.unique(outputs, axis=0)) == len(outputs)
+
+
+@pytest.mark.parametrize("around", [lambda f: f, ops.checkpoint])
+def test_a_loop_of_xla_drops_out_anew_at_each_step(backend, dropping, around):
+    if backend != "tensorflow":
+        pytest.skip("for TensorFlow")
+    import tensorflow as tf
+
+    call = tf.function(lambda x: around(lambda x: dropping(x, training=True))(x), jit_compile=True)
+    outputs = to_numpy(call(tf.constant(ONES))).round(5)
     assert len(np.unique(outputs, axis=0)) == len(outputs)
 
 

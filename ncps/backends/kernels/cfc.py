@@ -820,6 +820,7 @@ class FewSteps:
         table, self.alive = addressed(plan, layers, mode)
         self.rest = np.empty(0, dtype), plan.values, table, len(layers), plan.scales, MODES[mode], 0, 0
         self.dtype, self.no_outputs = dtype, np.empty((0, 0, 0), dtype)
+        self.units = [row[UNITS] for row in plan.layers]
 
     def __call__(
         self, inputs: Array, first: Sequence[Array], times: Array, valid: Array, resets: Array, sequences: bool

@@ -88,7 +88,14 @@ def check_shapes(inputs: Array, states: Iterable[tuple[Array, int]], times: Arra
         ValueError: one of them has another shape.
     """
     steps, batch, _ = inputs.shape
-    each = steps, batch, 1
+    each, states = (steps, batch, 1), [*states]
+    fit = times.ndim == 0 or times.shape in (each, (steps, 1, 1))
+    for x, units in states:
+        fit = fit and x.shape == (batch, units)
+    for x in marks:
+        fit = fit and (x is None or x.shape == each)
+    if fit:  # as at each step of a stream, where the rest would take as long as the kernel
+        return
     expected = [("times", times, ((), (steps, 1, 1), each))]
     expected += [("initial", x, ((batch, units),)) for x, units in states]
     expected += [("valid and resets", x, (each,)) for x in marks if x is not None]
@@ -199,16 +206,14 @@ def one_sample(streams: ByValue, args: tuple[Any, ...], prepare: Callable[[], An
 
     Args:
         streams: which hold what `prepare` returned.
-        args: those of the op, as arrays; the synapses are only told apart.
+        args: those of the op, as arrays; of the synapses it matters only whether they are the same.
         prepare: makes a stream of the weights and synapses, or None.
     """
     inputs, initial, times, valid, resets, weights, synapses, *options, every = args
     if not len(initial) == inputs.shape[1] == 1:  # one sample never takes a second thread
         return None
-    if len(inputs) > 1:  # a single step comes from a layer, and takes less time than to look
-        check_shapes(inputs, [(initial, len(weights.cm))], times, valid, resets)
-    known = *options, inputs.shape[2], id(synapses.sensory_source)  # all arrays of a wiring live and end together
-    stream = streams.stream(synapses.source, weights, known, prepare)
+    check_shapes(inputs, [(initial, len(weights.cm))], times, valid, resets)
+    stream = streams.stream(synapses, weights, (*options, inputs.shape[2]), prepare)
     if stream is None or not inputs.dtype == initial.dtype == times.dtype == stream.dtype:
         return None
     outputs, final = stream(batch_first(inputs), plain(initial), elapsed(times), flags(valid), flags(resets), every)

@@ -48,25 +48,23 @@ class ByIdentity:
 
 
 class ByValue(threading.local):
-    """What was prepared for the last weights, in each thread, for streams may compute in place.
+    """What was prepared for the last weights of a wiring, in each thread, for streams may compute in place.
 
-    Users may change weights in place as well: so their bytes are compared at every call.
+    Users may change weights in place as well: so their bytes are compared at every call. Synapses stay as they are: of
+    these it matters only whether they are the same arrays or tensors.
     """
 
     def __init__(self) -> None:
         self.known: dict[int, tuple[Any, ...]] = {}
 
-    def stream(self, owner: Any, weights: Sequence[Any], options: Any, prepare: Callable[[], Any]) -> Any:
-        """What `prepare` returned for these weights (None where there is none), options and owner of them.
-
-        The owner is an array or tensor that ends with them.
-        """
-        place = id(owner)
+    def stream(self, synapses: Sequence[Any], weights: Sequence[Any], options: Any, prepare: Callable[[], Any]) -> Any:
+        """What `prepare` returned for these synapses, weights (None where there is none) and options."""
+        owner = synapses[0]
         values = [None if x is None else x.tobytes() for x in weights], options
-        seen, _, stream = self.known.get(place, (None, None, None))
-        if seen != values:
+        seen, held, _, stream = self.known.get(id(owner), (None, (), None, None))
+        if seen != values or not all(map(is_still, held, synapses)):
             stream = prepare()
-            self.known[place] = values, released(owner, self.known), stream
+            self.known[id(owner)] = values, [*map(weakref.ref, synapses)], released(owner, self.known), stream
         return stream
 
 

@@ -71,12 +71,11 @@ def cfc_sequence(*args):
     steps, batch, features = inputs.shape
     if is_few(batch, steps):
         program, arrays = CfCProgram.of(args)
-        if batch * steps > 1:  # a single step comes from a layer, and takes less time than to look
-            check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
         masks, weights = [layer.mask for layer in layers], arrays[4 + len(initial) :]
         prepare = functools.partial(few_steps, program, features, masks, weights)
         stream = BY_IDENTITY.stream((program, features), [*masks, *weights], prepare)
         if stream is not None and inputs.dtype == times.dtype == stream.dtype == joint_dtype(initial):
+            check_shapes(inputs, zip(initial, stream.units, strict=True), times, valid, resets)
             given = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
             outputs, final = stream(*given, program.every)
             return program.outcome([outputs, *final])

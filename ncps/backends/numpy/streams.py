@@ -11,6 +11,7 @@ are one product M [activity, v, 1]. The weights and the 1/2 of the logistic func
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -92,8 +93,8 @@ def ltc_sequence(inputs, initial, times, valid, resets, weights, synapses, unfol
     neurons, count = len(weights.cm), len(weights.w)
     if batch != 1 or count * (neurons + 1) + 2 * neurons * count > SMALL or inputs.dtype.kind != "f":
         return body()
-    known = epsilon, features, id(synapses.sensory_source)  # all arrays of a wiring live and end together
-    stream = STREAMS.stream(synapses.source, weights[:11], known, lambda: Stream(weights, synapses, epsilon, features))
+    prepare = functools.partial(Stream, weights, synapses, epsilon, features)
+    stream = STREAMS.stream(synapses, weights[:11], (epsilon, features), prepare)
     deltas = (times / unfolds).ravel().tolist()
     deltas = deltas if len(deltas) == steps else deltas * steps
     v, states = initial[0], np.empty((steps if every else 1, 1, neurons), inputs.dtype)

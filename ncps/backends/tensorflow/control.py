@@ -168,11 +168,11 @@ def over_parts(f, carry, xs, size, reverse):
     shapes = [sized(y, steps, axis) for y, axis in zip(parts, found["axes"], strict=True)]
     state = carry, [tf.zeros(shape, y.dtype) for shape, y in zip(shapes, parts, strict=True)]
     count, rest = divmod(steps, size)
-    late = functools.partial(written, count * size, rest) if rest else lambda *state: state
+    late = functools.partial(at_step(written, count), count * size, rest) if rest else lambda *state: state
     state = late(*state) if reverse else state
     _, *state = tf.while_loop(
         lambda i, *_: i < count,
-        lambda i, *state: (i + 1, *written((count - 1 - i if reverse else i) * size, size, *state)),
+        lambda i, *state: (i + 1, *at_step(written, i)((count - 1 - i if reverse else i) * size, size, *state)),
         (tf.constant(0), *state),
         maximum_iterations=count,
     )

@@ -126,16 +126,14 @@ class ByHand(torch.autograd.Function):
         outputs, residuals = call.forward(*tree.unflatten(call.structure, leaves))
         out, call.out_structure = tree.flatten(outputs)
         call.kept, call.kept_structure = tree.flatten(residuals)
-        given = {id(x) for x in leaves}
-        known = given | {id(x) for x in out}
-        fresh = list({id(x): x for x in call.kept if is_tensor(x) and id(x) not in known}.values())
-        places = {id(x): place for place, x in reversed([*enumerate((*leaves, *out, *fresh))])}
-        call.places = [places.get(id(x)) for x in call.kept]
+        known = [*leaves, *out]
+        fresh = list({id(x): x for x in call.kept if is_tensor(x) and position(x, known) is None}.values())
+        call.places = [position(x, [*known, *fresh]) for x in call.kept]
         call.kept = [None if is_tensor(x) else x for x in call.kept]
         call.outputs, call.fresh = len(out), len(fresh)
         call.like = [(x.shape, x.dtype, x.device) for x in out]
         # An input that is returned as it is could not be saved.
-        return (*(x.view_as(x) if id(x) in given else x for x in out), *fresh)
+        return (*(x if position(x, leaves) is None else x.view_as(x) for x in out), *fresh)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -165,6 +163,17 @@ class ByHand(torch.autograd.Function):
 
 
 ByHand.forward.__signature__ = inspect.signature(ByHand.forward)  # which torch would take apart at every call
+
+
+def position(x, known):
+    """Where this very tensor stands in a list.
+
+    A dictionary by `id` would make the compiler compile anew for each other tensor.
+    """
+    for place, other in enumerate(known):
+        if other is x:
+            return place
+    return None
 
 
 class ByHandCall:

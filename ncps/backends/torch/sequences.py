@@ -32,7 +32,7 @@ from ncps.ops.dispatch import COMPOSITES
 
 FAST = wanted()
 TYPES = (torch.float32, torch.float64)
-PLAIN = {*OWN, type(None), bool}
+PLAIN = {*OWN, type(None)}
 
 
 @torch.compiler.assume_constant_result  # the compiler would trace how json does it
@@ -74,7 +74,7 @@ def backward(
     kept: Sequence[torch.Tensor],
     upstream: Sequence[torch.Tensor],
 ) -> list[torch.Tensor]:
-    program = program_of(name, options)
+    program, upstream = program_of(name, options), [x.resolve_neg() for x in upstream]
     return tensors(program.backward(arrays(inputs), arrays(kept), arrays(upstream), torch.get_num_threads()))
 
 
@@ -144,8 +144,11 @@ def usable(tensors):
     dtype = tensors[0].dtype
     if dtype not in TYPES or torch.compiler.is_exporting():
         return False
+    eager = not torch.compiler.is_compiling()  # which cannot ask whether a tensor is to be negated when it is read
     for x in tensors:  # a loop takes half as long as `all` of a generator, in each step of a stream
-        if x is not None and not (x.is_cpu and (x.dtype == dtype or not x.is_floating_point())):
+        if x is None:
+            continue
+        if not x.is_cpu or (x.dtype != dtype and x.is_floating_point()) or (eager and x.is_neg()):
             return False
     return True
 
@@ -153,7 +156,7 @@ def usable(tensors):
 def are_plain(tensors):
     """Whether nobody looks on or stands between: then the kernels can be called without an operator of torch.
 
-    That takes half of a step of a stream.
+    An operator takes half of a step of a stream.
     """
     return not (is_watched() or {*map(type, tensors)} - PLAIN)
 
@@ -186,7 +189,7 @@ def one_ltc(args):
         return program.stream(arguments[WEIGHTS:])
 
     outcome = one_sample(BY_VALUE, args, prepare)
-    return None if outcome is None else tensors(outcome)
+    return None if outcome is None else tuple(tensors(outcome))
 
 
 def few_steps_of_cfc(args):
@@ -209,8 +212,7 @@ def few_steps_of_cfc(args):
     inputs, times, valid, resets, *initial = arrays(own)
     if inputs.dtype != stream.dtype:
         return None
-    if batch * steps > 1:  # a single step comes from a layer, and takes less time than to look
-        check_shapes(inputs, [(state, state.shape[-1]) for state in initial], times, valid, resets)
+    check_shapes(inputs, zip(initial, stream.units, strict=True), times, valid, resets)
     own = batch_first(inputs), initial, elapsed(times), flags(valid), flags(resets)
     outputs, final = stream(*own, program.every)
     return program.outcome(tensors([outputs, *final]))
@@ -223,7 +225,8 @@ def few_steps(program, features, masks, weights):
 
 def run(program, name, options, *given):
     """`forward` or `backward`, as an operator of torch if somebody looks on: that takes as long as a short sequence."""
-    return (program if are_plain(tree.flatten(given)[0]) else OPERATORS[program])(name, options, *given)
+    plain = are_plain(filter(torch.is_tensor, tree.flatten(given)[0]))
+    return (program if plain else OPERATORS[program])(name, options, *given)
 
 
 STREAMED = {"ltc_sequence": one_ltc, "cfc_sequence": few_steps_of_cfc}

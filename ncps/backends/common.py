@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -209,6 +209,24 @@ def written(whole: Any, some: Any, place: Any, steps: int, room: Function) -> An
     for outputs, y in zip(tree.flatten(whole)[0], tree.flatten(some)[0], strict=True):
         outputs[place] = y
     return whole
+
+
+def while_loop(
+    cond: Function, body: Function, loop_vars: Iterable[Any], maximum_iterations: int | None = None
+) -> tuple[Any, ...]:
+    """The op as Python's own loop."""
+    loop_vars, count = tuple(loop_vars), 0
+    while (maximum_iterations is None or count < maximum_iterations) and cond(*loop_vars):
+        result = body(*loop_vars)
+        loop_vars, count = tuple(result) if isinstance(result, (tuple, list)) else (result,), count + 1
+    return loop_vars
+
+
+def fori_loop(lower: int, upper: int, body_fun: Function, init_val: Any) -> Any:
+    """The op as Python's own loop."""
+    for i in range(lower, upper):
+        init_val = body_fun(i, init_val)
+    return init_val
 
 
 def associative_scan(

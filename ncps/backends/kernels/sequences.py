@@ -88,23 +88,22 @@ def check_shapes(inputs: Array, states: Iterable[tuple[Array, int]], times: Arra
         ValueError: one of them has another shape.
     """
     steps, batch, _ = inputs.shape
-    each, states = (steps, batch, 1), [*states]
-    fit = times.ndim == 0 or times.shape in (each, (steps, 1, 1))
+    each = steps, batch, 1
+    check_shape("times", times, inputs, (), (steps, 1, 1), each)
     for x, units in states:
-        fit = fit and x.shape == (batch, units)
+        check_shape("initial", x, inputs, (batch, units))
     for x in marks:
-        fit = fit and (x is None or x.shape == each)
-    if fit:  # as at each step of a stream, where the rest would take as long as the kernel
-        return
-    expected = [("times", times, ((), (steps, 1, 1), each))]
-    expected += [("initial", x, ((batch, units),)) for x, units in states]
-    expected += [("valid and resets", x, (each,)) for x in marks if x is not None]
-    for name, x, shapes in expected:
-        if x.shape not in shapes:
-            raise ValueError(
-                f"Expected {name} of shape {' or '.join(map(str, shapes))} with inputs of shape {inputs.shape}. "
-                f"Received: {x.shape}. Broadcast it to that shape."
-            )
+        if x is not None:
+            check_shape("valid and resets", x, inputs, each)
+
+
+def check_shape(name: str, x: Array, inputs: Array, *shapes: tuple[int, ...]) -> None:
+    """Raises if an argument beside these inputs has none of the shapes."""
+    if x.shape not in shapes:
+        raise ValueError(
+            f"Expected {name} of shape {' or '.join(map(str, shapes))} with inputs of shape {inputs.shape}. "
+            f"Received: {x.shape}. Broadcast it to that shape."
+        )
 
 
 def flags(x: Array | None) -> Array:

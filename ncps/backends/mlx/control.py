@@ -86,18 +86,12 @@ def cond(pred, true_fn, false_fn):
 
 
 def while_loop(cond, body, loop_vars, maximum_iterations=None):
-    loop_vars, count = tree.map(tensor, tuple(loop_vars)), 0
-    while (maximum_iterations is None or count < maximum_iterations) and truth(cond(*loop_vars)):
-        result = body(*loop_vars)
-        loop_vars, count = tuple(result) if isinstance(result, (tuple, list)) else (result,), count + 1
-    return loop_vars
+    loop_vars = tree.map(tensor, tuple(loop_vars))
+    return common.while_loop(lambda *xs: truth(cond(*xs)), body, loop_vars, maximum_iterations)
 
 
 def fori_loop(lower, upper, body_fun, init_val):
-    init_val = tree.map(tensor, init_val)
-    for i in range(int(lower), int(upper)):
-        init_val = body_fun(i, init_val)
-    return init_val
+    return common.fori_loop(int(lower), int(upper), body_fun, tree.map(tensor, init_val))
 
 
 def vectorized_map(function, elements):

@@ -26,18 +26,8 @@ def cond(pred, true_fn, false_fn):
     return true_fn() if pred else false_fn()
 
 
-def while_loop(cond, body, loop_vars, maximum_iterations=None):
-    loop_vars, count = tuple(loop_vars), 0
-    while (maximum_iterations is None or count < maximum_iterations) and cond(*loop_vars):
-        result = body(*loop_vars)
-        loop_vars, count = tuple(result) if isinstance(result, (tuple, list)) else (result,), count + 1
-    return loop_vars
-
-
-def fori_loop(lower, upper, body_fun, init_val):
-    for i in range(lower, upper):
-        init_val = body_fun(i, init_val)
-    return init_val
+while_loop = common.while_loop
+fori_loop = common.fori_loop
 
 
 def vectorized_map(function, elements):

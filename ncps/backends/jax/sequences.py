@@ -342,7 +342,7 @@ def fused(name):
             (args, kept), (outputs, final) = residuals, upstream
             leaves, call = bound(args)
             upstream = [swapped(outputs) if program.every else outputs, *tree.flatten(final)[0]]
-            return program.gradients(args, back.bind(*leaves, *kept, *upstream, call=call))
+            return program.tree(program.gradients(back.bind(*leaves, *kept, *upstream, call=call)), arrays)
 
         return custom_gradient(function, forward, backward)(*args[: TREES[name]])
 

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import pairwise
 
-LITTLE = 20_000  # operations below which handing over to a thread costs more than it gains (about 30 microseconds)
+LITTLE = 60_000  # operations for a thread below which handing over to it costs more than it gains (about 0.1 ms)
 BLOCK = 32  # samples that a kernel holds in the first-level cache at once; ranges are multiples of it where they can be
 
 FEW = 32  # samples times steps below which weights are taken as they lie

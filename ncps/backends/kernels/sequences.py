@@ -10,13 +10,14 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ncps.backends.kernels.streams import ByValue
-from ncps.ops.sequences.cfc import cfc_functions, unmasked
-from ncps.ops.sequences.ltc import ltc_functions
+from ncps.ops.sequences.cfc import CfCLayer, cfc_functions, unmasked
+from ncps.ops.sequences.ltc import LTCWeights, Synapses, ltc_functions
 
 Array = Any
 Arrays = list[Array]
@@ -111,6 +112,11 @@ def flags(x: Array | None) -> Array:
     return NO_FLAGS if x is None else plain(x[..., 0].T)
 
 
+def present(each: list[Any], tensors: list[Any]) -> list[Any]:
+    """What there is for each tensor; None for those that are None."""
+    return [None if tensor is None else one for one, tensor in zip(each, tensors, strict=True)]
+
+
 def large(room: Arrays | None, results: int, keep: bool) -> tuple[Array | None, Array | None]:
     """Of the room for a program's results and what it keeps, that for the outputs and for the most of what is kept."""
     return (None, None) if room is None else (room[0], room[results] if keep else None)
@@ -181,12 +187,15 @@ class LTCProgram(NamedTuple):
         outputs, final = results
         return (outputs.swapaxes(0, 1) if self.every else outputs), final
 
-    def gradients(self, args: tuple[Any, ...], found: list[Any]) -> Tree:
-        """Gradients of the op's arguments, from those that `backward` returns."""
+    def gradients(self, found: list[Any]) -> list[Any]:
+        """Gradients of the tensors that the program takes, from those that `backward` returns."""
         d_inputs, d_first, d_times, *d_weights = found
-        weights = args[WEIGHTS]
-        each = [None if w is None else d for w, d in zip(weights, d_weights, strict=True)]
-        return d_inputs.swapaxes(0, 1), d_first, d_times, None, None, type(weights)(*each), None
+        return [d_inputs.swapaxes(0, 1), d_first, d_times, None, None, *d_weights, *[None] * len(Synapses._fields)]
+
+    def tree(self, each: list[Any], tensors: list[Any]) -> Tree:
+        """What there is for each of the tensors that the program takes, as the op has them; None where that is None."""
+        *given, count = *present(each, tensors), len(Synapses._fields)
+        return *given[:WEIGHTS], LTCWeights(*given[WEIGHTS:-count]), Synapses(*given[-count:])
 
     def shapes(self, shapes: list[Any], dtype: str, keep: bool) -> list[Any]:
         """Those of the results of `forward`, by those of the arrays and their type."""
@@ -310,17 +319,17 @@ class CfCProgram(NamedTuple):
         outputs, *final = results
         return (outputs.swapaxes(0, 1) if self.every else outputs), tuple(final)
 
-    def gradients(self, args: tuple[Any, ...], found: list[Any]) -> Tree:
-        """Gradients of the op's arguments, from those that `backward` returns."""
+    def gradients(self, found: list[Any]) -> list[Any]:
+        """Gradients of the tensors that the program takes, from those that `backward` returns."""
         d_inputs, d_times, *others = found
-        count, layers = len(self.maps), args[WEIGHTS]
-        weights = iter(others[count:])
-        d_layers = []
-        for layer in layers:
-            maps = tuple((next(weights), next(weights)) for _ in layer.maps)
-            tau = next(weights), next(weights)
-            d_layers.append(type(layer)(maps, *((None, None) if layer.w_tau is None else tau)))
-        return d_inputs.swapaxes(0, 1), tuple(others[:count]), d_times, None, None, tuple(d_layers)
+        return [d_inputs.swapaxes(0, 1), d_times, None, None, *others]
+
+    def tree(self, each: list[Any], tensors: list[Any]) -> Tree:
+        """What there is for each of the tensors that the program takes, as the op has them; None where that is None."""
+        inputs, *flags, rest = *(given := present(each, tensors))[:4], iter(given[4:])
+        initial = tuple([next(rest) for _ in self.maps])
+        layers = [CfCLayer(tuple([(next(rest), next(rest)) for _ in range(n)]), *islice(rest, 2)) for n in self.maps]
+        return inputs, initial, *flags, tuple(layers)
 
     def shapes(self, shapes: list[Any], dtype: str, keep: bool) -> list[Any]:
         """Those of the results of `forward`, by those of the arrays and their type."""

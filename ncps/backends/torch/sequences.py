@@ -10,6 +10,7 @@ import torch
 
 from ncps import tree
 from ncps.backend import captured
+from ncps.backends.common import per_leaf
 from ncps.backends.kernels.pool import is_few, lend
 from ncps.backends.kernels.sequences import (
     FUNCTIONS,
@@ -223,10 +224,23 @@ def few_steps(program, features, masks, weights):
     return program.few_steps(features, arrays(masks), arrays(weights)) if usable([*weights, *masks]) else None
 
 
-def run(program, name, options, *given):
+def run(program, tensors, *args):
     """`forward` or `backward`, as an operator of torch if somebody looks on: that takes as long as a short sequence."""
-    plain = are_plain(filter(torch.is_tensor, tree.flatten(given)[0]))
-    return (program if plain else OPERATORS[program])(name, options, *given)
+    return (program if are_plain(tensors) else OPERATORS[program])(*args)
+
+
+def for_tensors(program, options, forward, backward):
+    """An op's own forward and backward, for the list of tensors that its program takes."""
+
+    def kept_forward(*given):
+        return forward(*program.tree(given, given))
+
+    def kept_backward(residuals, upstream):
+        args, _ = residuals
+        gradients = tree.unflatten(tree.flatten(args)[1], per_leaf(args, backward(residuals, upstream)))
+        return program.of((*gradients, *options))[1]
+
+    return kept_forward, kept_backward
 
 
 STREAMED = {"ltc_sequence": one_ltc, "cfc_sequence": few_steps_of_cfc}
@@ -248,26 +262,23 @@ def fused(name):
             if tracing or torch.compiler.is_compiling():
                 return FUNCTIONS[name](args)[0](*args[: TREES[name]])
             return COMPOSITES[name](*args)
-        options, static, count = text_of(*program), args[TREES[name] :], program.results
+        options, count = text_of(*program), program.results
 
-        def taken(args):
-            return PROGRAMS[name].of((*args, *static))[1]
+        def function(*given):
+            return program.outcome(run(forward, given, name, options, [*given], False))
 
-        def function(*args):
-            return program.outcome(run(forward, name, options, taken(args), False))
-
-        def kept_forward(*args):
-            results = run(forward, name, options, taken(args), True)
-            return program.outcome(results[:count]), (args, results[count:])
+        def kept_forward(*given):
+            results = run(forward, given, name, options, [*given], True)
+            return program.outcome(results[:count]), ([*given], results[count:])
 
         def kept_backward(residuals, upstream):
-            args, kept = residuals
-            outputs, final = upstream
+            (given, kept), (outputs, final) = residuals, upstream
             upstream = [outputs, *tree.flatten(final)[0]]
-            return program.gradients(args, run(backward, name, options, taken(args), kept, upstream))
+            found = run(backward, [*given, *kept, *upstream], name, options, given, kept, upstream)
+            return program.gradients(found)
 
-        again = tuple(map(captured, FUNCTIONS[name](args)[1:]))
-        return by_hand(function, kept_forward, kept_backward, again)(*args[: TREES[name]])
+        again = for_tensors(program, args[TREES[name] :], *map(captured, FUNCTIONS[name](args)[1:]))
+        return by_hand(function, kept_forward, kept_backward, again)(*given)
 
     op.for_steps, op.offers, op.for_loops = FAST, offers, for_loops
     return op

@@ -38,7 +38,10 @@ PLAIN = {*OWN, type(None)}
 
 @torch.compiler.assume_constant_result  # the compiler would trace how json does it
 def text_of(*options):
-    return json.dumps(options)
+    return remembered(options)
+
+
+remembered = functools.cache(json.dumps)
 
 
 @functools.cache

@@ -338,7 +338,7 @@ def test_ranges_cover_all_samples(unit):
         assert [i for begin, end in parts for i in range(begin, end)] == list(range(samples))
         assert len(parts) <= threads
         assert all(begin % (unit or 1) == 0 < end - begin for begin, end in parts)
-        assert ranges(samples, 100, threads, unit) == [(0, samples)]
+        assert ranges(samples, 1, threads, unit) == [(0, samples)]
 
 
 def big(dtype=np.float32):

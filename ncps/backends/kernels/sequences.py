@@ -326,10 +326,11 @@ class CfCProgram(NamedTuple):
 
     def tree(self, each: list[Any], tensors: list[Any]) -> Tree:
         """What there is for each of the tensors that the program takes, as the op has them; None where that is None."""
-        inputs, *flags, rest = *(given := present(each, tensors))[:4], iter(given[4:])
+        inputs, times, valid, resets, *others = present(each, tensors)
+        rest = iter(others)
         initial = tuple([next(rest) for _ in self.maps])
         layers = [CfCLayer(tuple([(next(rest), next(rest)) for _ in range(n)]), *islice(rest, 2)) for n in self.maps]
-        return inputs, initial, *flags, tuple(layers)
+        return inputs, initial, times, valid, resets, tuple(layers)
 
     def shapes(self, shapes: list[Any], dtype: str, keep: bool) -> list[Any]:
         """Those of the results of `forward`, by those of the arrays and their type."""

@@ -77,6 +77,7 @@ ACTIVATIONS: dict[str | None, Activation] = {
     None: Activation(lambda x: x, ones_like),
 }
 NARROW = 48  # units, see `CfCRun`
+MANY = 128  # samples, see `CfCRun`
 
 
 class CfCLayer(NamedTuple):
@@ -202,12 +203,14 @@ class Slopes(NamedTuple):
 class CfCRun:
     """The run and its backward pass.
 
-    One product gives the gradient of a kernel of many steps, and where there is a backbone, one projects the inputs of
-    many steps. Heads take inputs and states in one product: XLA would look the projections up one by one, within the
-    activations, whose loops then do not use the processor's vectors. An elapsed time that all steps and samples share
-    is folded into the heads. Where tanh activates the heads of few units, one tanh of all heads gives the gate as well,
-    σ(x) = (1 + tanh(x / 2)) / 2: of an activation for each, XLA makes loops so short that they do not use the
-    processor's vectors. It halves the time of 34, 22 and 8 units, and does nothing for 64.
+    One product gives the gradient of a kernel of many steps, and where there is a backbone and samples are few, one
+    projects the inputs of many steps: of many samples it gains nothing, and takes memory, which systems hand out slowly
+    (512 samples, forward, XLA: 1.3 to 1.5 times the time). Heads take inputs and states in one product: XLA would look
+    the projections up one by one, within the activations, whose loops then do not use the processor's vectors. An
+    elapsed time that all steps and samples share is folded into the heads. Where tanh activates the heads of few units,
+    one tanh of all heads gives the gate as well, σ(x) = (1 + tanh(x / 2)) / 2: of an activation for each, XLA makes
+    loops so short that they do not use the processor's vectors. It halves the time of 34, 22 and 8 units, and does
+    nothing for 64.
     """
 
     def __init__(self, args: Any, mode: str, backbone: Any, head: Any, every: bool) -> None:
@@ -239,7 +242,7 @@ class CfCRun:
         """Outputs, the last states, and what the backward pass needs of every step."""
         maps = [self.folded(i, halved) for i, halved in enumerate(self.joined)]
         products = [self.products(i, one) for i, one in enumerate(maps)]
-        hoisted = len(maps[0]) > 1
+        hoisted = len(maps[0]) > 1 and is_short(self.inputs.shape[1])
         kernel, bias = maps[0][0]
         of_inputs, of_states = kernel[: self.features], kernel[self.features :]
 
@@ -473,6 +476,11 @@ def separate_heads(kernel: Tensor, bias: Tensor, units: int) -> Callable[[Tensor
     """
     maps = [linear(*pair) for pair in zip(*(split(x, [units, 2 * units], -1) for x in (kernel, bias)), strict=True)]
     return lambda z: [apply(z) for apply in maps]
+
+
+def is_short(samples: Any) -> bool:
+    """Whether a batch is small, or of a size that a compiler does not know."""
+    return not isinstance(samples, int) or samples < MANY
 
 
 def started(h: Tensor, fresh: Tensor | None) -> Tensor:

@@ -15,7 +15,6 @@ import ncps
 from ncps.backends.kernels import sequences
 from ncps.layers import LTC, RNN, CfC, CfCCell, LTCCell
 from ncps.ops.dispatch import COMPOSITES
-from ncps.ops.sequences import cfc
 from ncps.wirings import AutoNCP
 
 RNG = np.random.default_rng(0)
@@ -73,10 +72,8 @@ def run(layer, options):
     return [outputs, *gradients]
 
 
-@pytest.mark.parametrize("many", [128, 1], ids=["few samples", "many samples"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_kernels_and_bodies_agree(layer, options, many, plain, monkeypatch):
-    monkeypatch.setattr(cfc, "MANY", many)  # the samples that the body of the op for CfC takes for many
+def test_kernels_and_bodies_agree(layer, options, plain):
     if not sequences.wanted():
         pytest.skip("numba is not installed, or not wanted")
     fused = run(layer, options)

@@ -16,6 +16,8 @@ from ncps.ops.sequences.cfc import separate_heads
 
 # ---- types and conversion
 
+FEW = 16  # samples whose heads are one product in XLA, see `separate_heads`
+
 
 def native_dtype(dtype):
     try:
@@ -491,7 +493,11 @@ def weighted_sums(x, weights, rows, count, sorted=False):
 
 
 def linear_heads(kernel, bias, units):
-    return (separate_heads if in_xla() else COMPOSITES["linear_heads"])(kernel, bias, units)
+    whole = COMPOSITES["linear_heads"](kernel, bias, units)
+    if not in_xla():
+        return whole
+    separate = separate_heads(kernel, bias, units)
+    return lambda z: (separate if z.shape[0] is None or z.shape[0] > FEW else whole)(z)
 
 
 def in_xla():

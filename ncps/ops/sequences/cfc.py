@@ -77,7 +77,6 @@ ACTIVATIONS: dict[str | None, Activation] = {
     None: Activation(lambda x: x, ones_like),
 }
 NARROW = 48  # units, see `CfCRun`
-MANY = 128  # samples, see `CfCRun`
 
 
 class CfCLayer(NamedTuple):
@@ -203,14 +202,13 @@ class Slopes(NamedTuple):
 class CfCRun:
     """The run and its backward pass.
 
-    One product gives the gradient of a kernel of many steps, and where there is a backbone and samples are few, one
-    projects the inputs of many steps: of many samples it gains nothing, and takes memory, which systems hand out slowly
-    (512 samples, forward, XLA: 1.3 to 1.5 times the time). Heads take inputs and states in one product: XLA would look
-    the projections up one by one, within the activations, whose loops then do not use the processor's vectors. An
-    elapsed time that all steps and samples share is folded into the heads. Where tanh activates the heads of few units,
-    one tanh of all heads gives the gate as well, σ(x) = (1 + tanh(x / 2)) / 2: of an activation for each, XLA makes
-    loops so short that they do not use the processor's vectors. It halves the time of 34, 22 and 8 units, and does
-    nothing for 64.
+    One product gives the gradient of a kernel of many steps. In the forward pass, each layer takes inputs and states in
+    one product. To project the inputs of many steps first gains 2 to 8 hundredths on torch and nothing under XLA, which
+    looks the projections up one by one, within the activations, whose loops then do not use the processor's vectors; of
+    many samples it takes memory, which systems hand out slowly (512 samples, XLA: 1.5 times the time). An elapsed time
+    that all steps and samples share is folded into the heads. Where tanh activates the heads of few units, one tanh of
+    all heads gives the gate as well, σ(x) = (1 + tanh(x / 2)) / 2: of an activation for each, XLA makes loops so short
+    that they do not use the processor's vectors. It halves the time of 34, 22 and 8 units, and does nothing for 64.
     """
 
     def __init__(self, args: Any, mode: str, backbone: Any, head: Any, every: bool) -> None:
@@ -242,9 +240,6 @@ class CfCRun:
         """Outputs, the last states, and what the backward pass needs of every step."""
         maps = [self.folded(i, halved) for i, halved in enumerate(self.joined)]
         products = [self.products(i, one) for i, one in enumerate(maps)]
-        hoisted = len(maps[0]) > 1 and is_short(self.inputs.shape[1])
-        kernel, bias = maps[0][0]
-        of_inputs, of_states = kernel[: self.features], kernel[self.features :]
 
         def step(states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
             (below, time, counts, fresh), _ = x
@@ -252,19 +247,13 @@ class CfCRun:
             for i, state in enumerate(states):
                 before = started(state, fresh)
                 below = kept[-1].after if kept else below
-                first, *others = products[i]
-                z = below + matmul(before, of_states) if hoisted and i == 0 else first(concatenate([below, before], -1))
-                kept.append(self.layer_step(i, others, z, before, self.times if time is None else time, counts))
+                x = concatenate([below, before], -1)
+                kept.append(self.layer_step(i, products[i], x, before, self.times if time is None else time, counts))
             after = tuple(one.after for one in kept)
             kept[-1] = kept[-1]._replace(after=None)
             return after, (after[-1] if self.every else None, kept if keep else None)
 
-        def chunk(states: tuple[Tensor, ...], xs: Tree) -> tuple[tuple[Tensor, ...], Tree]:
-            (inputs, *others), _ = xs
-            return scan(step, states, ((matmul(inputs, of_inputs) + bias, *others), None))
-
-        run = functools.partial(over_chunks, chunk) if hoisted else functools.partial(over_steps, step)
-        final, (outputs, kept) = run(self.initial, ((self.inputs, *self.xs), None))
+        final, (outputs, kept) = over_steps(step, self.initial, ((self.inputs, *self.xs), None))
         return outputs if self.every else copy(final[-1]), final, kept  # a user may change outputs in place
 
     def products(self, i: int, maps: list[tuple[Tensor, Tensor]]) -> list[Callable[[Tensor], Any]]:
@@ -275,15 +264,15 @@ class CfCRun:
         return [*(linear(*one) for one in hidden), last]
 
     def layer_step(
-        self, i: int, others: list[Callable[[Tensor], Any]], z: Any, before: Tensor, time: Tensor, counts: Tensor | None
+        self, i: int, maps: list[Callable[[Tensor], Any]], x: Tensor, before: Tensor, time: Tensor, counts: Any
     ) -> Kept:
-        """One step of a layer, from the results of its first map."""
-        hidden = []
-        for apply in others:
-            y = self.backbone.function(z)
-            hidden.append(self.backbone.kept(z, y))
-            z = apply(y)
-        new, heads, gate, rate = self.solution(i, z, time)
+        """One step of a layer, from inputs and state side by side."""
+        hidden, (*backbone, heads) = [], maps
+        for apply in backbone:
+            z = apply(x)
+            x = self.backbone.function(z)
+            hidden.append(self.backbone.kept(z, x))
+        new, heads, gate, rate = self.solution(i, heads(x), time)
         after = new if counts is None else where(counts, new, before)
         return Kept(before, hidden, heads, gate, rate, after)
 
@@ -472,15 +461,10 @@ def separate_heads(kernel: Tensor, bias: Tensor, units: int) -> Callable[[Tensor
     """`linear_heads` as three products.
 
     XLA in TensorFlow does them at the same time on several cores, which takes 0.7 of the time of 144, 96 and 16 units.
-    In jax they take as long as one.
+    In jax they take as long as one; of up to 16 samples, in TensorFlow, 1.1 to 1.5 times as long.
     """
     maps = [linear(*pair) for pair in zip(*(split(x, [units, 2 * units], -1) for x in (kernel, bias)), strict=True)]
     return lambda z: [apply(z) for apply in maps]
-
-
-def is_short(samples: Any) -> bool:
-    """Whether a batch is small, or of a size that a compiler does not know."""
-    return not isinstance(samples, int) or samples < MANY
 
 
 def started(h: Tensor, fresh: Tensor | None) -> Tensor:

@@ -1006,6 +1006,16 @@ def split(states: Array, first: Sequence[Array]) -> tuple[Array, ...]:
     return tuple([states[a:b].reshape(x.shape) for (a, b), x in zip(pairwise(ends), first, strict=True)])
 
 
+def unpacked(rows: Array, x: Array, units: int, time: np.floating) -> tuple[Array, float]:
+    """The gradient of a kernel or bias in its shape, out of padded rows; with folded heads, that of their one time."""
+    target = np.empty(x.shape, x.dtype)
+    whole = target.reshape(len(rows), -1)
+    if units:
+        return target, unfold(rows, plain(x).reshape(whole.shape), time, whole)
+    whole[...] = rows[:, : whole.shape[1]]
+    return target, 0.0
+
+
 def layer_gradients(
     plan: Plan, gradient: Array, layers: Sequence[Layer], time: np.floating
 ) -> tuple[tuple[Layer, ...], float]:
@@ -1014,16 +1024,12 @@ def layer_gradients(
     for row, layer in zip(plan.layers, layers, strict=True):
         maps = []
         for of_map, pair in zip(plan.maps[row[FIRST] : row[LAST]], layer.maps, strict=True):
-            found = []
-            pitch, begin, middle, units = of_map[PITCH], of_map[KERNEL_AT], of_map[BIAS_AT], of_map[FOLDED]
-            for x, rows in zip(pair, (gradient[begin:middle], gradient[middle : middle + pitch]), strict=True):
-                rows, target = rows.reshape(-1, pitch), np.empty(x.shape, x.dtype)
-                if units:
-                    d_time += unfold(rows, plain(x).reshape(len(rows), -1), time, target.reshape(len(rows), -1))
-                else:
-                    target[...] = rows[:, : of_map[WIDTH]].reshape(x.shape)
-                found.append(target)
-            maps.append((found[0], found[1]))
+            begin, middle, units = of_map[KERNEL_AT], of_map[BIAS_AT], of_map[FOLDED]
+            rows = gradient[begin : middle + of_map[PITCH]].reshape(-1, of_map[PITCH])
+            kernel, of_kernel = unpacked(rows[:-1], pair[0], units, time)
+            bias, of_bias = unpacked(rows[-1:], pair[1], units, time)
+            maps.append((kernel, bias))
+            d_time += of_kernel + of_bias
         d_tau: tuple[Array, ...] = ()
         if layer.tau:
             d_rate, d_a = gradient[row[TAU] : row[TAU] + 2 * row[UNITS]].reshape(2, -1)

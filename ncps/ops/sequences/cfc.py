@@ -247,8 +247,8 @@ class CfCRun:
             for i, state in enumerate(states):
                 before = started(state, fresh)
                 below = kept[-1].after if kept else below
-                x = concatenate([below, before], -1)
-                kept.append(self.layer_step(i, products[i], x, before, self.times if time is None else time, counts))
+                time = self.times if time is None else time
+                kept.append(self.layer_step(i, products[i], below, before, time, counts))
             after = tuple(one.after for one in kept)
             kept[-1] = kept[-1]._replace(after=None)
             return after, (after[-1] if self.every else None, kept if keep else None)
@@ -264,10 +264,10 @@ class CfCRun:
         return [*(linear(*one) for one in hidden), last]
 
     def layer_step(
-        self, i: int, maps: list[Callable[[Tensor], Any]], x: Tensor, before: Tensor, time: Tensor, counts: Any
+        self, i: int, maps: list[Callable[[Tensor], Any]], below: Tensor, before: Tensor, time: Tensor, counts: Any
     ) -> Kept:
-        """One step of a layer, from inputs and state side by side."""
-        hidden, (*backbone, heads) = [], maps
+        """One step of a layer, from its inputs and its state."""
+        x, hidden, (*backbone, heads) = concatenate([below, before], -1), [], maps
         for apply in backbone:
             z = apply(x)
             x = self.backbone.function(z)

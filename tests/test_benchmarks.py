@@ -265,6 +265,12 @@ def test_sides_take_turns():
     assert set(turns) == {("A", 30, True), ("B", 1, True)}
 
 
+def test_turns_of_two_lengths_last_alike():
+    log = []
+    take_turns([Fake("A", 1.0, log), Fake("B", 50.0, log)], Options(rounds=4, pause_s=0.0), alike=True)
+    assert set(log[4:]) == {("A", 50, True), ("B", 1, True)}
+
+
 def test_slow_sides_take_fewer_turns():
     log = []
     times = take_turns([Fake("A", 60_000.0, log)], Options(rounds=12, pause_s=0.0, budget_s=40.0))
@@ -296,7 +302,7 @@ def test_a_measurement(measured):
 
 def test_ratios_are_of_turns_that_followed_each_other(monkeypatch):
     times = [[8.0, 8.0, 64.0], [1.0, 2.0, 8.0]]  # of the peer, which has half the steps, and of ours
-    monkeypatch.setattr("benchmarks.comparing.bench.take_turns", lambda *_: times)
+    monkeypatch.setattr("benchmarks.comparing.bench.take_turns", lambda *_, **__: times)
     question = Question(TINY, "forward", NUMPY, NUMPY, replace(TINY, steps=6))
     found = Bench(HASTY).time(question)
     assert (found.ratio_low, found.ratio, found.ratio_high) == (3.0, 4.0, 4.0)

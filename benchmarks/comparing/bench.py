@@ -187,7 +187,9 @@ class Bench:
     def _turns(self, question: Question, record: Record, workers: dict[str, Worker], factor: float) -> None:
         """Lets the workers take turns and writes down the times; if the peer fails in its turn, ours runs alone."""
         try:
-            times = dict(zip(workers, take_turns(list(workers.values()), self.options), strict=True))
+            two_lengths = question.peer_case is not None
+            turns = take_turns(list(workers.values()), self.options, alike=two_lengths)
+            times = dict(zip(workers, turns, strict=True))
         except Failed as reason:
             (prefix,) = (prefix for prefix, worker in workers.items() if worker is reason.worker)
             del workers[prefix]
@@ -220,16 +222,24 @@ def note(record: Record, prefix: str, reason: Failed) -> bool:
     return prefix != OWN
 
 
-def take_turns(sides: Sequence[Runs], options: Options) -> list[list[float]]:
+def take_turns(sides: Sequence[Runs], options: Options, alike: bool = False) -> list[list[float]]:
     """Times in ms of sides that take turns, A B B A A B B A: all of them see the same state of the machine.
 
     How often a side runs in its turn depends on how fast it is, and how many turns there are on how slow they are. A
     turn begins with a run that does not count, since the side has been at rest, unless it is so slow that this is no
     matter.
+
+    Args:
+        sides: what takes turns.
+        options: how long.
+        alike: lets the turns of all take as long as one run of the slowest. A machine whose speed changes every few
+            seconds is else caught in one state by a short turn and averaged by a long one; for ratios near 1 this
+            matters, and for those of 10 it would cost more time than it is worth.
     """
     times: list[list[float]] = [[] for _ in sides]
     once = [first_look(side) for side in sides]
-    repeats = [max(1, math.ceil(options.round_ms / ms)) for ms in once]
+    turn_ms = max(options.round_ms, *once) if alike else options.round_ms
+    repeats = [max(1, math.ceil(turn_ms / ms)) for ms in once]
     warm = [ms < SLOW_MS for ms in once]
     turn_s = 1e-3 * sum(ms * (n + more) for ms, n, more in zip(once, repeats, warm, strict=True))
     rounds = max(LEAST_ROUNDS, min(options.rounds, int(options.budget_s / turn_s)))

@@ -187,8 +187,7 @@ class Bench:
     def _turns(self, question: Question, record: Record, workers: dict[str, Worker], factor: float) -> None:
         """Lets the workers take turns and writes down the times; if the peer fails in its turn, ours runs alone."""
         try:
-            two_lengths = question.peer_case is not None
-            turns = take_turns(list(workers.values()), self.options, alike=two_lengths)
+            turns = take_turns(list(workers.values()), self.options, alike=question.peer_case is not None)
             times = dict(zip(workers, turns, strict=True))
         except Failed as reason:
             (prefix,) = (prefix for prefix, worker in workers.items() if worker is reason.worker)

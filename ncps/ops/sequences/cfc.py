@@ -243,11 +243,11 @@ class CfCRun:
 
         def step(states: tuple[Tensor, ...], x: Tree) -> tuple[tuple[Tensor, ...], Tree]:
             (below, time, counts, fresh), _ = x
+            time = self.times if time is None else time
             kept: list[Kept] = []
             for i, state in enumerate(states):
                 before = started(state, fresh)
                 below = kept[-1].after if kept else below
-                time = self.times if time is None else time
                 kept.append(self.layer_step(i, products[i], below, before, time, counts))
             after = tuple(one.after for one in kept)
             kept[-1] = kept[-1]._replace(after=None)
